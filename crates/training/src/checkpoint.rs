@@ -1,0 +1,263 @@
+//! What a run needs to go on, in a file that anyone's safetensors library can read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use candle_core::safetensors::Load;
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{GeneratorState, all_finite, replace_file};
+
+/// Named tensors: what a rule, a readout or a whole run consists of.
+pub type State = BTreeMap<String, Tensor>;
+
+/// The version of the checkpoint's layout that this crate writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The one metadata entry of the file. One, since safetensors keeps metadata in a hash map, whose order would make
+/// the bytes of two equal checkpoints differ.
+const ENTRY: &str = "hebbian";
+
+/// Tensors, and what they are.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Which rule, how it was configured, how far it came.
+    pub metadata: Metadata,
+    /// The tensors by name: `rule.weights (units, inputs)`, `readout.weight (classes, units)`, ...
+    pub tensors: State,
+}
+
+/// All that a checkpoint says beside its tensors. No times, paths, devices or thread counts: equal runs give equal bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The version of the layout, see [`FORMAT`].
+    pub format: u32,
+    /// The rule's name, `krotov-hopfield`.
+    pub rule: String,
+    /// The rule's config.
+    pub config: Value,
+    /// How the rule is trained: whatever a resumed run must agree with.
+    pub fit: Value,
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Steps taken.
+    pub step: usize,
+    /// Where the generator of the shuffles stands.
+    pub generator: GeneratorState,
+    /// How inputs become the readout's features, once there is a readout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Value>,
+}
+
+/// Why a checkpoint was not written or read. Each names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refused.
+    #[error("checkpoint {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The file is not what a checkpoint must be.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<CheckpointError> for candle_core::Error {
+    fn from(error: CheckpointError) -> Self {
+        candle_core::Error::wrap(error)
+    }
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint in the place of the file at `path`, which is there whole at every moment.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let malformed = |error: &dyn std::fmt::Display| CheckpointError::Malformed {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        let metadata = serde_json::to_string(&self.metadata).map_err(|error| malformed(&error))?;
+        let metadata = HashMap::from([(ENTRY.to_owned(), metadata)]);
+        let bytes =
+            safetensors::serialize(&self.tensors, Some(metadata)).map_err(|error| malformed(&error))?;
+        replace_file(path, &bytes).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+    }
+
+    /// Reads the checkpoint at `path` and moves its tensors to `device`.
+    ///
+    /// Whatever the bytes, this ends with a checkpoint of this [`FORMAT`] whose tensors are finite, or with an error
+    /// that says what is wrong. What the tensors must be called and how large they must be, their owner knows.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes, device)
+            .map_err(|reason| CheckpointError::Malformed { path: path.to_owned(), reason })
+    }
+
+    fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, String> {
+        let not_safetensors = |error| format!("not a safetensors file: {error}");
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
+        let entry = header.metadata().as_ref().and_then(|entries| entries.get(ENTRY));
+        let entry = entry.ok_or_else(|| format!("no metadata entry `{ENTRY}`: another program wrote it"))?;
+        let metadata = parse_metadata(entry)?;
+        let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
+        let tensors = file.iter().map(|(name, view)| {
+            let tensor = view.load(device).map_err(|error| format!("tensor `{name}`: {error}"))?;
+            check_finite(name, &tensor)?;
+            Ok((name.to_owned(), tensor))
+        });
+        Ok(Self { metadata, tensors: tensors.collect::<Result<_, String>>()? })
+    }
+
+    /// The tensors whose names begin with `prefix` and a dot, without both.
+    pub fn part(&self, prefix: &str) -> State {
+        let named = self.tensors.iter().filter_map(|(name, tensor)| {
+            let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some((name.to_owned(), tensor.clone()))
+        });
+        named.collect()
+    }
+}
+
+fn parse_metadata(entry: &str) -> Result<Metadata, String> {
+    let value: Value = serde_json::from_str(entry).map_err(|error| format!("metadata: {error}"))?;
+    match value.get("format").and_then(Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => return Err(format!("format {format}, but this version reads format {FORMAT}")),
+        None => return Err("metadata: no format number".to_owned()),
+    }
+    serde_json::from_value(value).map_err(|error| format!("metadata: {error}"))
+}
+
+fn check_finite(name: &str, tensor: &Tensor) -> Result<(), String> {
+    match all_finite(tensor) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("tensor `{name}` holds a value that is not finite")),
+        Err(error) => Err(format!("tensor `{name}`: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generator;
+    use candle_core::DType;
+    use proptest::prelude::*;
+
+    fn checkpoint() -> Checkpoint {
+        let weights = Generator::new(0, "test").normal((3, 4), 0.0, 1.0, &Device::Cpu).unwrap();
+        let metadata = Metadata {
+            format: FORMAT,
+            rule: "krotov-hopfield".to_owned(),
+            config: serde_json::json!({"units": 3, "p": 2.5}),
+            fit: serde_json::json!({"epochs": 20}),
+            epoch: 2,
+            step: 1200,
+            generator: Generator::new(u64::MAX, "shuffle").state(),
+            features: None,
+        };
+        let bias = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
+        Checkpoint {
+            metadata,
+            tensors: State::from([("rule.weights".into(), weights), ("readout.bias".into(), bias)]),
+        }
+    }
+
+    fn written() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        checkpoint().save(&path).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        Checkpoint::from_bytes(bytes, &Device::Cpu).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let loaded = Checkpoint::from_bytes(&written(), &Device::Cpu).unwrap();
+        assert_eq!(loaded.metadata, checkpoint().metadata);
+        let weights = |checkpoint: &Checkpoint| checkpoint.part("rule")["weights"].to_vec2::<f32>().unwrap();
+        assert_eq!(weights(&loaded), weights(&checkpoint()));
+        assert_eq!(loaded.part("readout").len(), 1);
+    }
+
+    #[test]
+    fn equal_checkpoints_have_equal_bytes() {
+        assert_eq!(written(), written());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Checkpoint::load(Path::new("nowhere/checkpoint.safetensors"), &Device::Cpu).unwrap_err();
+        assert!(error.to_string().starts_with("checkpoint nowhere/checkpoint.safetensors: "), "{error}");
+    }
+
+    #[test]
+    fn another_programs_file_is_refused() {
+        let tensor = Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap();
+        let bytes = safetensors::serialize([("weights", &tensor)], None).unwrap();
+        assert!(reason(&bytes).contains("no metadata entry"), "{}", reason(&bytes));
+    }
+
+    #[test]
+    fn another_format_is_refused_by_its_number() {
+        let mut other = checkpoint();
+        other.metadata.format = 2;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        other.save(&path).unwrap();
+        let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.ends_with("format 2, but this version reads format 1"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_refused_by_the_tensors_name() {
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut other = checkpoint();
+            other.tensors.insert("rule.weights".into(), Tensor::new(&[1f32, value], &Device::Cpu).unwrap());
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("checkpoint.safetensors");
+            other.save(&path).unwrap();
+            let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+            assert!(error.ends_with("tensor `rule.weights` holds a value that is not finite"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_refused() {
+        let whole = written();
+        for length in 0..whole.len() {
+            Checkpoint::from_bytes(&whole[..length], &Device::Cpu).unwrap_err();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_loading_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Checkpoint::from_bytes(&bytes, &Device::Cpu);
+        }
+
+        #[test]
+        fn no_changed_byte_makes_loading_panic(position in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = written();
+            let position = position.index(bytes.len());
+            bytes[position] = byte;
+            let _ = Checkpoint::from_bytes(&bytes, &Device::Cpu);
+        }
+    }
+}
