@@ -1,0 +1,80 @@
+//! What can go wrong between a file and a tensor.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a dataset could not be read, checked or split. Each message is one line and complete in itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The directory that should hold the files does not exist, or is none.
+    #[error("there is no directory {}", .dir.display())]
+    MissingDirectory {
+        /// The directory as it was given.
+        dir: PathBuf,
+    },
+
+    /// The directory lacks one of the four files.
+    #[error("{}: found no file named {}", .dir.display(), .names.join(" or "))]
+    MissingFile {
+        /// The directory that was searched.
+        dir: PathBuf,
+        /// Every name that would have been accepted.
+        names: Vec<String>,
+    },
+
+    /// A file could not be opened, read or decompressed.
+    #[error("{file}: cannot be read beyond byte {offset}: {reason}")]
+    Read {
+        /// The file.
+        file: String,
+        /// How many bytes had arrived; in a compressed file, counted after decompression.
+        offset: u64,
+        /// What the system or the decoder said.
+        reason: io::Error,
+    },
+
+    /// A file was read but is not the IDX file that it should be.
+    #[error("{file}: at byte {offset}: found {found}, expected {expected}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Where it goes wrong; in a compressed file, counted after decompression.
+        offset: u64,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+
+    /// Images, labels or indices that do not belong together.
+    #[error("examples: found {found}, expected {expected}")]
+    Examples {
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
+
+    /// A split that the dataset is too small for, or that would leave nothing to train or test on.
+    #[error("{field} is {value}, expected {min} to {max}: {reason}")]
+    Size {
+        /// `train_size`, `validation_size` or `test_size`.
+        field: &'static str,
+        /// The size that was asked for.
+        value: usize,
+        /// The smallest size allowed.
+        min: usize,
+        /// The largest size allowed.
+        max: usize,
+        /// Where the largest size comes from.
+        reason: String,
+    },
+
+    /// candle could not make or move a tensor.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,153 @@
+//! The IDX format: two zero bytes, the element type, the number of dimensions, each dimension as a big-endian `u32`,
+//! then the elements, the last dimension varying fastest. Source: the MNIST page of LeCun, Cortes and Burges.
+//!
+//! A header is a claim. Memory is taken for a claim only once the length of the file agrees with it; where the length
+//! is not known, as in gzip, memory grows with the bytes that arrive, up to one more than the header claims.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::{Error, Result};
+
+const UNSIGNED_BYTE: u8 = 0x08;
+
+/// An array of unsigned bytes with `N` dimensions, none of them zero, and the name of the file it came from.
+pub(crate) struct Idx<const N: usize> {
+    pub(crate) file: String,
+    pub(crate) dims: [u32; N],
+    pub(crate) data: Vec<u8>,
+}
+
+impl<const N: usize> Idx<N> {
+    const HEADER: u64 = 4 + 4 * N as u64;
+
+    /// Reads a file: gzip if its name ends in `.gz`, else plain.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = path.display().to_string();
+        let unreadable = |reason| Error::Read { file: file.clone(), offset: 0, reason };
+        let plain = File::open(path).map_err(unreadable)?;
+        if path.extension().is_some_and(|extension| extension == "gz") {
+            Self::read(file, MultiGzDecoder::new(plain), None)
+        } else {
+            let length = plain.metadata().map_err(unreadable)?.len();
+            Self::read(file, plain, Some(length))
+        }
+    }
+
+    /// Reads `reader` to its end. `length` is the number of bytes it holds, header included, where that is known.
+    pub(crate) fn read(file: String, mut reader: impl Read, length: Option<u64>) -> Result<Self> {
+        let mut header = Vec::new();
+        fill(&mut header, reader.by_ref().take(Self::HEADER), &file, 0)?;
+        let dims = Self::dims(&header, &file)?;
+        let end = Self::end(&dims, &file)?;
+
+        let mut data = Vec::new();
+        if let Some(length) = length {
+            Self::check_length(length, end, &dims, &file)?;
+            reserve(&mut data, end - Self::HEADER, &file)?;
+        }
+        fill(&mut data, reader.take(end - Self::HEADER + 1), &file, Self::HEADER)?;
+        Self::check_length(Self::HEADER + data.len() as u64, end, &dims, &file)?;
+        Ok(Self { file, dims, data })
+    }
+
+    /// The dimensions that a header declares; it may be cut short.
+    fn dims(header: &[u8], file: &str) -> Result<[u32; N]> {
+        if let Some(&[first, second]) = header.first_chunk()
+            && [first, second] != [0, 0]
+        {
+            let found = format!("bytes {first:02x} {second:02x}");
+            return Err(malformed(file, 0, found, "00 00, as an IDX file begins"));
+        }
+        if let Some(&element) = header.get(2)
+            && element != UNSIGNED_BYTE
+        {
+            let found = format!("element type {element:#04x}");
+            return Err(malformed(file, 2, found, format!("{UNSIGNED_BYTE:#04x}, unsigned bytes")));
+        }
+        if let Some(&count) = header.get(3)
+            && usize::from(count) != N
+        {
+            return Err(malformed(file, 3, format!("{count} dimensions"), N));
+        }
+        if (header.len() as u64) < Self::HEADER {
+            let expected = format!("a header of {} bytes", Self::HEADER);
+            return Err(malformed(file, header.len() as u64, "the end of the file", expected));
+        }
+
+        let mut dims = [0; N];
+        for (dim, bytes) in dims.iter_mut().zip(header[4..].as_chunks().0) {
+            *dim = u32::from_be_bytes(*bytes);
+        }
+        match dims.iter().position(|&dim| dim == 0) {
+            Some(zero) => Err(malformed(file, 4 + 4 * zero as u64, "a dimension of 0", "at least 1")),
+            None => Ok(dims),
+        }
+    }
+
+    /// The length that a file with these dimensions has, in bytes.
+    fn end(dims: &[u32; N], file: &str) -> Result<u64> {
+        let elements = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim.into()));
+        elements
+            .and_then(|elements| elements.checked_add(Self::HEADER))
+            .ok_or_else(|| malformed(file, 4, product(dims), "dimensions whose product fits in 64 bits"))
+    }
+
+    fn check_length(length: u64, end: u64, dims: &[u32; N], file: &str) -> Result<()> {
+        if length < end {
+            let expected = format!("{end} bytes for {}", product(dims));
+            Err(malformed(file, length, "the end of the file", expected))
+        } else if length > end {
+            let expected = format!("the end of the file after {}", product(dims));
+            Err(malformed(file, end, "further bytes", expected))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Appends all of `reader`, whose first byte is byte `offset` of the file.
+fn fill(buffer: &mut Vec<u8>, mut reader: impl Read, file: &str, offset: u64) -> Result<()> {
+    let outcome = reader.read_to_end(buffer);
+    outcome.map(drop).map_err(|reason| unreadable(file, offset + buffer.len() as u64, reason))
+}
+
+/// A sparse file can be longer than memory, so even a length that agrees may be refused.
+fn reserve(buffer: &mut Vec<u8>, size: u64, file: &str) -> Result<()> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    buffer.try_reserve_exact(size).map_err(|reason| unreadable(file, 0, reason.into()))
+}
+
+fn unreadable(file: &str, offset: u64, reason: io::Error) -> Error {
+    Error::Read { file: file.to_owned(), offset, reason }
+}
+
+fn malformed(file: &str, offset: u64, found: impl ToString, expected: impl ToString) -> Error {
+    Error::Malformed {
+        file: file.to_owned(),
+        offset,
+        found: found.to_string(),
+        expected: expected.to_string(),
+    }
+}
+
+/// `60000 x 28 x 28`
+fn product(dims: &[u32]) -> String {
+    dims.iter().map(u32::to_string).collect::<Vec<_>>().join(" x ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparse_file_larger_than_memory_is_an_error() {
+        let header = [0, 0, 8, 2, 0x80, 0, 0, 0, 0x80, 0, 0, 0];
+        let outcome = Idx::<2>::read("sparse".into(), &header[..], Some(12 + (1 << 62)));
+        let message = outcome.map(|idx| idx.dims).unwrap_err().to_string();
+        assert!(message.starts_with("sparse: cannot be read beyond byte 0: "), "{message}");
+    }
+}
