@@ -1,0 +1,257 @@
+//! Epochs over a rule: shuffle, anneal, observe, and go on from a checkpoint.
+//!
+//! ```
+//! use candle_core::Device;
+//! use hebbian::{Epoch, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+//! use hebbian_training::Generator;
+//!
+//! let inputs = Generator::new(0, "inputs").uniform((500, 16), 0.0, 1.0, &Device::Cpu)?;
+//! let config = KrotovHopfieldConfig { units: 10, k: 2, ..Default::default() };
+//! let mut rule = KrotovHopfield::new(config, 16, &mut Generator::new(0, "weights"), &Device::Cpu)?;
+//!
+//! let config = FitConfig { epochs: 3, batch_size: 100, ..Default::default() };
+//! let mut epochs_seen = 0;
+//! let mut count = |epoch: &Epoch<'_, KrotovHopfield>| {
+//!     epochs_seen += 1;
+//!     assert_eq!(epoch.report.wins.iter().sum::<u32>(), 500);
+//!     Ok(())
+//! };
+//! Fit::new(config, 0)?.run(&mut rule, &inputs, &mut [&mut count])?;
+//! assert_eq!(epochs_seen, 3);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use candle_core::{DType, Result, Tensor, bail};
+use hebbian_training::{
+    Batches, Checkpoint, FORMAT, Generator, Invalid, Metadata, Observer, Progress, Schedule, State,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::rule::{Learned, LearningRule, check_finite};
+
+/// How long and in what portions a rule learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitConfig {
+    /// Passes over the inputs.
+    pub epochs: usize,
+    /// Samples a step.
+    pub batch_size: usize,
+    /// How the rule's rates fall.
+    pub schedule: Schedule,
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self { epochs: 20, batch_size: 100, schedule: Schedule::Linear }
+    }
+}
+
+impl FitConfig {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        Invalid::unless(self.epochs >= 1, "epochs", self.epochs, "at least 1")?;
+        Invalid::unless(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+    }
+}
+
+/// The training of one rule: where it stands between two epochs.
+#[derive(Clone, Debug)]
+pub struct Fit {
+    config: FitConfig,
+    shuffles: Generator,
+    epoch: usize,
+    step: usize,
+}
+
+/// One epoch has ended.
+pub struct Epoch<'a, R: ?Sized> {
+    /// The training, standing after this epoch.
+    pub fit: &'a Fit,
+    /// The rule as this epoch left it.
+    pub rule: &'a R,
+    /// What happened in the epoch.
+    pub report: Report,
+}
+
+/// One epoch in numbers.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Mean over the steps of [`Learned::update_size`].
+    pub update_size: f32,
+    /// How often each unit won, `(units)`.
+    pub wins: Vec<u32>,
+    /// Wall time of the epoch's steps, in seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// How many units did not win once.
+    pub fn idle_units(&self) -> usize {
+        self.wins.iter().filter(|&&wins| wins == 0).count()
+    }
+}
+
+impl Fit {
+    /// A training that has not begun; `seed` decides the shuffles.
+    pub fn new(config: FitConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
+        Ok(Self { config, shuffles: Generator::new(seed, "shuffle"), epoch: 0, step: 0 })
+    }
+
+    /// The training that `checkpoint` was taken from, to go on exactly as if it had not stopped; `rule` takes over
+    /// the checkpoint's state.
+    ///
+    /// Refused, with nothing changed, where rule, config, seed, epochs, batch size or schedule differ: the run would
+    /// be neither the old one nor a new one.
+    pub fn resume<R: LearningRule + ?Sized>(
+        config: FitConfig,
+        seed: u64,
+        rule: &mut R,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
+        let fresh = Self::new(config, seed)?;
+        let Metadata { rule: name, config, fit, generator, epoch, step, .. } = &checkpoint.metadata;
+        let same = |what: &str, theirs: String, ours: String| match theirs == ours {
+            true => Ok(()),
+            false => bail!("the checkpoint's {what} is {theirs}, this run's is {ours}"),
+        };
+        same("rule", name.clone(), rule.name().to_owned())?;
+        same("config", config.to_string(), rule.config().to_string())?;
+        same("fit", fit.to_string(), serde_json::json!(fresh.config).to_string())?;
+        same("seed", generator.seed.to_string(), seed.to_string())?;
+        rule.restore(checkpoint.part("rule"))?;
+        Ok(Self { shuffles: Generator::at(*generator), epoch: *epoch, step: *step, ..fresh })
+    }
+
+    /// Epochs finished.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// Steps taken.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// How long and in what portions.
+    pub fn config(&self) -> &FitConfig {
+        &self.config
+    }
+
+    /// Runs the epochs that are left over `inputs (examples, inputs)` and shows each to the observers.
+    ///
+    /// The inputs are checked once; nothing is read from the device until an epoch ends.
+    pub fn run<R: LearningRule + ?Sized>(
+        &mut self,
+        rule: &mut R,
+        inputs: &Tensor,
+        observers: &mut [&mut dyn for<'a> Observer<Epoch<'a, R>>],
+    ) -> Result<()> {
+        let examples = inputs.dim(0)?;
+        check_finite("inputs", inputs)?;
+        let size = self.config.batch_size;
+        Invalid::unless(
+            size <= examples,
+            "batch_size",
+            size,
+            format!("1 to the number of examples ({examples})"),
+        )?;
+        while self.epoch < self.config.epochs {
+            let report = self.run_epoch(rule, inputs)?;
+            self.epoch += 1;
+            let event = Epoch { fit: self, rule: &*rule, report };
+            for observer in observers.iter_mut() {
+                observer.observe(&event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_epoch<R: LearningRule + ?Sized>(&mut self, rule: &mut R, inputs: &Tensor) -> Result<Report> {
+        let _span = tracing::info_span!("epoch", epoch = self.epoch).entered();
+        let begin = Instant::now();
+        rule.begin_epoch(self.epoch)?;
+        let mut tally = None;
+        let batches = Batches::shuffled(&mut self.shuffles, inputs.dim(0)?, self.config.batch_size);
+        for indices in batches.indices(inputs.device())? {
+            let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
+            rule.set_anneal(self.config.schedule.factor(progress));
+            let _span = tracing::debug_span!("step").entered();
+            let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
+            let learned = learned.map_err(|error| self.place(error))?;
+            Tally::add(&mut tally, &learned)?;
+            self.step += 1;
+        }
+        let (update_size, wins) = tally.map_or(Ok((0.0, Vec::new())), |tally| tally.read(batches.len()))?;
+        Ok(Report { update_size, wins, seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    fn place(&self, error: candle_core::Error) -> candle_core::Error {
+        candle_core::Error::msg(format!("epoch {}, step {}: {error}", self.epoch + 1, self.step + 1))
+    }
+
+    /// All that is needed to go on from here, between two epochs.
+    pub fn checkpoint<R: LearningRule + ?Sized>(&self, rule: &R) -> Result<Checkpoint> {
+        let tensors = rule.state()?.into_iter().map(|(name, tensor)| (format!("rule.{name}"), tensor));
+        let metadata = Metadata {
+            format: FORMAT,
+            rule: rule.name().to_owned(),
+            config: rule.config(),
+            fit: serde_json::json!(self.config),
+            epoch: self.epoch,
+            step: self.step,
+            generator: self.shuffles.state(),
+            features: None,
+        };
+        Ok(Checkpoint { metadata, tensors: tensors.collect::<State>() })
+    }
+}
+
+/// Sums over the steps of an epoch, kept on the device.
+struct Tally {
+    update_size: Tensor,
+    wins: Tensor,
+}
+
+impl Tally {
+    fn add(tally: &mut Option<Self>, learned: &Learned) -> Result<()> {
+        let units = learned.output.dim(1)?;
+        let device = learned.output.device();
+        let so_far = match tally.take() {
+            Some(tally) => tally,
+            None => Self {
+                update_size: Tensor::zeros((), DType::F32, device)?,
+                wins: Tensor::zeros(units, DType::U32, device)?,
+            },
+        };
+        let winners = learned.winners.flatten_all()?;
+        let ones = winners.ones_like()?;
+        *tally = Some(Self {
+            update_size: (so_far.update_size + &learned.update_size)?,
+            wins: so_far.wins.index_add(&winners, &ones, 0)?,
+        });
+        Ok(())
+    }
+
+    fn read(&self, steps: usize) -> Result<(f32, Vec<u32>)> {
+        Ok((self.update_size.to_scalar::<f32>()? / steps as f32, self.wins.to_vec1()?))
+    }
+}
+
+/// The observer that keeps a checkpoint on disk up to date.
+///
+/// Put it last: what the others wrote for an epoch is then never behind the checkpoint.
+pub struct SaveCheckpoint {
+    /// The file, replaced at the end of each epoch.
+    pub path: PathBuf,
+}
+
+impl<R: LearningRule + ?Sized> Observer<Epoch<'_, R>> for SaveCheckpoint {
+    fn observe(&mut self, epoch: &Epoch<'_, R>) -> Result<()> {
+        Ok(epoch.fit.checkpoint(epoch.rule)?.save(&self.path)?)
+    }
+}

@@ -1,0 +1,317 @@
+//! Competing hidden units (Krotov and Hopfield 2019).
+//!
+//! For each sample the unit with the largest current is attracted to it and the unit of rank `k` is repelled:
+//!
+//! ```text
+//! I_ub = Σ_i sign(w_ui) |w_ui|^(p-1) x_bi
+//! Δ_u  = Σ_b g_ub (x_b - I_ub w_u)       g = 1 for the winner, -delta for rank k, else 0
+//! w_u ← w_u + rate Δ_u / max|Δ|
+//! ```
+//!
+//! A unit that keeps winning converges to norm 1 in the Lebesgue p-norm. There is no other normalisation: a unit that
+//! never wins and is never repelled keeps its random beginning.
+//!
+//! Source: D. Krotov, J. J. Hopfield, "Unsupervised learning by competing hidden units", PNAS 116 (2019),
+//! [doi:10.1073/pnas.1820458116](https://doi.org/10.1073/pnas.1820458116), equations 3, 9 and 10, and the authors' batched form of it,
+//! which scales each batch's update by its largest entry.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use candle_nn::Module;
+//! use hebbian::{KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+//! use hebbian_training::Generator;
+//!
+//! let config = KrotovHopfieldConfig { units: 8, p: 3.0, k: 2, ..Default::default() };
+//! let mut rule = KrotovHopfield::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
+//! let sample = Tensor::new(&[[1f32, 0.0, 0.0, 0.0]], &Device::Cpu)?;
+//!
+//! let winner = rule.learn(&sample)?.winners.to_vec2::<u32>()?[0][0] as usize;
+//! let before = rule.forward(&sample)?.to_vec2::<f32>()?[0][winner];
+//! for _ in 0..200 {
+//!     rule.learn(&sample)?;
+//! }
+//! // What wins comes to resemble what it wins: w → x with |w|_p = 1.
+//! let after = rule.forward(&sample)?.to_vec2::<f32>()?[0][winner];
+//! assert!((after - 1.0).abs() < (before - 1.0).abs());
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::{Linear, Module};
+use hebbian_training::{Generator, Invalid, State};
+use serde::{Deserialize, Serialize};
+
+use crate::ops::{CompetitiveUpdate, refresh_signed_power, top_k};
+use crate::rule::{Learned, LearningRule, check_state};
+
+/// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KrotovHopfieldConfig {
+    /// Number of hidden units, at least 2.
+    pub units: usize,
+    /// Lebesgue norm `p` of the weights, at least 1.
+    pub p: f64,
+    /// Rank of the repelled unit, 2 to `units`; the winner has rank 1.
+    pub k: usize,
+    /// Anti-Hebbian strength Δ, at least 0.
+    pub delta: f64,
+    /// Largest change of a weight in one step, ε.
+    pub learning_rate: f64,
+    /// Mean μ of the normal draws that the weights begin with.
+    pub init_mean: f64,
+    /// Standard deviation σ of those draws.
+    pub init_std: f64,
+}
+
+impl Default for KrotovHopfieldConfig {
+    fn default() -> Self {
+        Self { units: 2000, p: 3.0, k: 7, delta: 0.4, learning_rate: 0.04, init_mean: 0.0, init_std: 1.0 }
+    }
+}
+
+impl KrotovHopfieldConfig {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        let finite = |value: f64, least: f64| value.is_finite() && value >= least;
+        Invalid::unless(self.units >= 2, "units", self.units, "at least 2, a winner and a repelled one")?;
+        Invalid::unless(finite(self.p, 1.0), "p", self.p, "a number of at least 1")?;
+        let ranks = format!("2 to units ({})", self.units);
+        Invalid::unless((2..=self.units).contains(&self.k), "k", self.k, ranks)?;
+        Invalid::unless(finite(self.delta, 0.0), "delta", self.delta, "a number of at least 0")?;
+        let rate = self.learning_rate;
+        Invalid::unless(finite(rate, 0.0) && rate > 0.0, "learning_rate", rate, "a number above 0")?;
+        Invalid::unless(self.init_mean.is_finite(), "init_mean", self.init_mean, "a number")?;
+        Invalid::unless(finite(self.init_std, 0.0), "init_std", self.init_std, "a number of at least 0")
+    }
+}
+
+/// A layer of competing units.
+///
+/// Its state is one tensor, `weights (units, inputs)`; [`Module::forward`] is the plain product `x wᵀ`.
+#[derive(Debug)]
+pub struct KrotovHopfield {
+    config: KrotovHopfieldConfig,
+    anneal: f64,
+    weights: Tensor,
+    /// `sign(w) |w|^(p-1)`, kept beside the weights; at p = 2 the weights themselves serve.
+    synapses: Option<Tensor>,
+}
+
+impl KrotovHopfield {
+    /// The rule's name in checkpoints and results.
+    pub const NAME: &'static str = "krotov-hopfield";
+
+    /// A layer for `inputs` inputs, its weights drawn from N(`init_mean`, `init_std`²).
+    pub fn new(
+        config: KrotovHopfieldConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let shape = (config.units, inputs);
+        let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
+        Self::with_weights(config, weights)
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    pub fn from_state(config: KrotovHopfieldConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        check_state(&state, &[("weights", (config.units, inputs).into())])?;
+        Self::with_weights(config, state["weights"].copy()?)
+    }
+
+    fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Result<Self> {
+        let synapses = (config.p != 2.0).then(|| weights.zeros_like()).transpose()?;
+        let rule = Self { config, anneal: 1.0, weights, synapses };
+        rule.refresh(None)?;
+        Ok(rule)
+    }
+
+    /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
+    pub fn synapses(&self) -> Result<Tensor> {
+        self.synapses.as_ref().unwrap_or(&self.weights).copy()
+    }
+
+    /// The p-norm of each unit's weights, `(units)`: 1 once a unit has converged.
+    pub fn norms(&self) -> Result<Tensor> {
+        self.weights.abs()?.powf(self.config.p)?.sum(1)?.powf(1.0 / self.config.p)
+    }
+
+    /// Recomputes the synapses of the named rows, or of all.
+    fn refresh(&self, rows: Option<&[u32]>) -> Result<()> {
+        match &self.synapses {
+            Some(synapses) => refresh_signed_power(synapses, &self.weights, self.config.p - 1.0, rows),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Module for KrotovHopfield {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        Linear::new(self.weights.clone(), None).forward(inputs)
+    }
+}
+
+impl LearningRule for KrotovHopfield {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!(self.config)
+    }
+
+    fn set_anneal(&mut self, factor: f64) {
+        self.anneal = factor;
+    }
+
+    /// Passes the currents upward; the update's size is its largest entry before the scaling.
+    fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        let synapses = self.synapses.as_ref().unwrap_or(&self.weights);
+        let currents = inputs.matmul(&synapses.t()?)?;
+        let ranks = top_k(&currents, self.config.k)?;
+        let winners = ranks.narrow(1, 0, 1)?;
+        let repelled = ranks.narrow(1, self.config.k - 1, 1)?.squeeze(1)?;
+        let update =
+            CompetitiveUpdate { delta: self.config.delta, rate: self.config.learning_rate * self.anneal };
+        let updated = update.apply(&self.weights, inputs, &currents, &winners.squeeze(1)?, &repelled)?;
+        self.refresh(updated.rows.as_deref())?;
+        Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
+    }
+
+    fn weights(&self) -> Result<Tensor> {
+        self.weights.copy()
+    }
+
+    fn state(&self) -> Result<State> {
+        Ok(State::from([("weights".to_owned(), self.weights()?)]))
+    }
+
+    fn restore(&mut self, state: State) -> Result<()> {
+        check_state(&state, &[("weights", self.weights.shape().clone())])?;
+        self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
+        self.refresh(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+
+    fn rule(config: KrotovHopfieldConfig, inputs: usize) -> Result<KrotovHopfield> {
+        KrotovHopfield::new(config, inputs, &mut Generator::new(0, "krotov-hopfield test"), &Device::Cpu)
+    }
+
+    fn small() -> KrotovHopfieldConfig {
+        KrotovHopfieldConfig { units: 12, k: 3, ..Default::default() }
+    }
+
+    fn batch(seed: u64) -> Result<Tensor> {
+        Generator::new(seed, "batch").uniform((10, 20), 0.0, 1.0, &Device::Cpu)
+    }
+
+    #[test]
+    fn a_field_outside_its_range_is_named_with_what_is_allowed() {
+        let config = small();
+        let cases = [
+            (KrotovHopfieldConfig { units: 1, ..config.clone() }, "units = 1 is not allowed: at least 2"),
+            (
+                KrotovHopfieldConfig { p: 0.5, ..config.clone() },
+                "p = 0.5 is not allowed: a number of at least 1",
+            ),
+            (KrotovHopfieldConfig { k: 1, ..config.clone() }, "k = 1 is not allowed: 2 to units (12)"),
+            (KrotovHopfieldConfig { k: 13, ..config.clone() }, "k = 13 is not allowed: 2 to units (12)"),
+            (KrotovHopfieldConfig { delta: f64::NAN, ..config.clone() }, "delta = NaN is not allowed"),
+            (KrotovHopfieldConfig { learning_rate: 0.0, ..config }, "learning_rate = 0 is not allowed"),
+        ];
+        for (config, expected) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_largest_rank_allowed_is_the_last_unit() -> Result<()> {
+        let mut rule = rule(KrotovHopfieldConfig { k: 12, ..small() }, 20)?;
+        let learned = rule.learn(&batch(0)?)?;
+        let currents = learned.output.to_vec2::<f32>()?;
+        for (row, unit) in currents.iter().zip(learned.repelled.unwrap().to_vec1::<u32>()?) {
+            assert!(row.iter().all(|&current| current >= row[unit as usize]));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_restored_rule_learns_on_with_the_same_bits() -> Result<()> {
+        for p in [1.0, 2.0, 2.5, 3.0] {
+            let config = KrotovHopfieldConfig { p, ..small() };
+            let mut learned = rule(config.clone(), 20)?;
+            for seed in 0..5 {
+                learned.learn(&batch(seed)?)?;
+            }
+            let mut restored = KrotovHopfield::from_state(config, learned.state()?)?;
+            for seed in 5..10 {
+                learned.learn(&batch(seed)?)?;
+                restored.learn(&batch(seed)?)?;
+            }
+            assert_eq!(
+                learned.weights()?.to_vec2::<f32>()?,
+                restored.weights()?.to_vec2::<f32>()?,
+                "p = {p}"
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
+        let mut rule = rule(small(), 20)?;
+        let before = rule.weights()?.to_vec2::<f32>()?;
+        let zeros = |shape: (usize, usize)| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+        let state = |name: &str, tensor: Tensor| State::from([(name.to_owned(), tensor)]);
+        let refusals = [
+            (State::new(), "state: tensor `weights` is missing"),
+            (state("weight", zeros((12, 20))?), "state: tensor `weight` does not belong to this rule"),
+            (
+                state("weights", zeros((12, 21))?),
+                "state: tensor `weights` has shape [12, 21], expected [12, 20]",
+            ),
+            (state("weights", zeros((12, 20))?.to_dtype(DType::F64)?), "`weights` is F64, expected F32"),
+            (state("weights", (zeros((12, 20))? + f64::NAN)?), "`weights` holds a value that is not finite"),
+        ];
+        for (state, expected) in refusals {
+            let message = rule.restore(state).unwrap_err().to_string();
+            assert_eq!(message.lines().next(), Some(expected));
+            assert_eq!(rule.weights()?.to_vec2::<f32>()?, before);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_is_a_copy_that_later_learning_does_not_touch() -> Result<()> {
+        let mut rule = rule(small(), 20)?;
+        let (state, before) = (rule.state()?, rule.weights()?.to_vec2::<f32>()?);
+        rule.learn(&batch(0)?)?;
+        assert_eq!(state["weights"].to_vec2::<f32>()?, before);
+        assert_ne!(rule.weights()?.to_vec2::<f32>()?, before);
+        Ok(())
+    }
+
+    #[test]
+    fn units_that_win_approach_norm_one() -> Result<()> {
+        let mut rule = rule(KrotovHopfieldConfig { delta: 0.0, ..small() }, 20)?;
+        let sample = batch(0)?.narrow(0, 0, 1)?;
+        let mut winner = 0;
+        for _ in 0..600 {
+            winner = rule.learn(&sample)?.winners.to_vec2::<u32>()?[0][0] as usize;
+            rule.set_anneal(0.5);
+        }
+        let norm = rule.norms()?.to_vec1::<f32>()?[winner];
+        assert!((norm - 1.0).abs() < 0.1, "{norm}");
+        Ok(())
+    }
+}

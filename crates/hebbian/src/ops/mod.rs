@@ -1,0 +1,14 @@
+//! The few tensor operations that candle lacks or does slowly, one file each.
+//!
+//! Each has two bodies: a graph of candle ops, which runs wherever candle does and says what the operation is, and a
+//! CPU kernel. A test holds them equal. Kernels choose their instruction set at run time, and since none of them
+//! reorders a sum, they give the same bits whatever the vector width and the number of threads.
+
+mod competitive_update;
+mod cpu;
+mod signed_power;
+mod top_k;
+
+pub use competitive_update::{CompetitiveUpdate, Updated};
+pub use signed_power::{refresh_signed_power, signed_power};
+pub use top_k::top_k;

@@ -1,0 +1,98 @@
+//! The trait that every rule implements, and what one step reports.
+
+use candle_core::{DType, Result, Shape, Tensor, bail};
+use candle_nn::Module;
+use hebbian_training::{Checkpoint, State, all_finite};
+
+use crate::{KrotovHopfield, KrotovHopfieldConfig};
+
+/// A candle layer that learns without gradients.
+///
+/// [`Module::forward`] is the trained layer, ready for a `Sequential`. [`learn`](Self::learn) is one step of learning.
+/// Everything that trains, saves, draws or evaluates reaches a rule through this trait only, so that a new rule is one
+/// file and one line in [`from_checkpoint`].
+pub trait LearningRule: Module + Send + Sync {
+    /// The name in checkpoints and results, `krotov-hopfield`.
+    fn name(&self) -> &'static str;
+
+    /// The config, as it is written into a checkpoint.
+    fn config(&self) -> serde_json::Value;
+
+    /// Called before the first step of each epoch; `epoch` counts from 0.
+    fn begin_epoch(&mut self, _epoch: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Multiplies the config's rates by `factor` from the next step on; 1 at the start.
+    fn set_anneal(&mut self, factor: f64);
+
+    /// Learns from one batch `(batch, inputs)`; for a rule that learns online, from the rows in order.
+    ///
+    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was.
+    fn learn(&mut self, inputs: &Tensor) -> Result<Learned>;
+
+    /// A copy of the weights `(units, inputs)`, whatever the layout that the rule works in.
+    fn weights(&self) -> Result<Tensor>;
+
+    /// Copies of all that the rule has learned. What can be derived from it is not in it.
+    fn state(&self) -> Result<State>;
+
+    /// Takes over a state of the same names, shapes and types, or refuses it and changes nothing.
+    fn restore(&mut self, state: State) -> Result<()>;
+}
+
+/// What happened in one step. The tensors stay on the device; reading one is the reader's choice.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// What the rule passes upward while it learns, `(batch, units)`.
+    pub output: Tensor,
+    /// The units that won, `(batch, winners)` u32, the first winner first.
+    pub winners: Tensor,
+    /// The units that were repelled, `(batch)` u32, where the rule repels any.
+    pub repelled: Option<Tensor>,
+    /// How large the update was, a scalar in the rule's own measure.
+    pub update_size: Tensor,
+}
+
+/// The rule that a checkpoint holds, on the device of the checkpoint's tensors.
+pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>> {
+    let metadata = &checkpoint.metadata;
+    let state = checkpoint.part("rule");
+    match metadata.rule.as_str() {
+        KrotovHopfield::NAME => {
+            let config: KrotovHopfieldConfig = read_config(metadata.config.clone())?;
+            Ok(Box::new(KrotovHopfield::from_state(config, state)?))
+        }
+        other => bail!("rule `{other}` is unknown; known: {}", KrotovHopfield::NAME),
+    }
+}
+
+fn read_config<C: serde::de::DeserializeOwned>(config: serde_json::Value) -> Result<C> {
+    serde_json::from_value(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
+}
+
+/// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only.
+pub(crate) fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<()> {
+    if let Some(name) = state.keys().find(|name| expected.iter().all(|(known, _)| known != name)) {
+        bail!("state: tensor `{name}` does not belong to this rule");
+    }
+    for (name, shape) in expected {
+        let Some(tensor) = state.get(*name) else { bail!("state: tensor `{name}` is missing") };
+        if tensor.shape() != shape {
+            bail!("state: tensor `{name}` has shape {:?}, expected {:?}", tensor.dims(), shape.dims());
+        }
+        check_finite(name, tensor)?;
+    }
+    Ok(())
+}
+
+/// Checks that `tensor` is f32 and holds finite values only.
+pub(crate) fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
+    if tensor.dtype() != DType::F32 {
+        bail!("`{name}` is {:?}, expected F32", tensor.dtype());
+    }
+    if !all_finite(tensor)? {
+        bail!("`{name}` holds a value that is not finite");
+    }
+    Ok(())
+}
