@@ -1,0 +1,212 @@
+//! What the readout sees of a hidden layer.
+
+use candle_core::{DType, Result, Tensor, bail};
+use candle_nn::Module;
+use hebbian_training::Invalid;
+use serde::{Deserialize, Serialize};
+
+/// How inputs become features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeaturesConfig {
+    /// Exponent `n` of the rectified response.
+    pub power: f64,
+    /// Whether each input loses its mean before it is brought to unit length.
+    pub subtract_mean: bool,
+    /// What all features are divided by.
+    pub scale: FeatureScale,
+}
+
+/// The one number that all features are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureScale {
+    /// Their root mean square over the first 10 000 training examples, so that one learning rate suits every layer.
+    Rms,
+    /// 1.
+    None,
+}
+
+impl Default for FeaturesConfig {
+    fn default() -> Self {
+        Self { power: 4.5, subtract_mean: false, scale: FeatureScale::Rms }
+    }
+}
+
+impl FeaturesConfig {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        let power = self.power;
+        Invalid::unless(power.is_finite() && power > 0.0, "power", power, "a number above 0")
+    }
+}
+
+/// `relu(w x / |x|)^n / scale` for weights `w (units, inputs)`, learned or not.
+#[derive(Clone, Debug)]
+pub struct Features {
+    config: FeaturesConfig,
+    weights: Tensor,
+    scale: f64,
+}
+
+/// Examples that the scale is taken from.
+const SCALE_EXAMPLES: usize = 10_000;
+/// Examples a portion: enough to keep the product busy, few enough to keep its result small.
+const PORTION: usize = 1000;
+const FLOOR: f64 = 1e-12;
+
+impl Features {
+    /// Features of `weights`, their scale taken from the training `inputs (examples, inputs)`.
+    pub fn fit(config: FeaturesConfig, weights: Tensor, inputs: &Tensor) -> Result<Self> {
+        config.validate()?;
+        let mut features = Self { config, weights, scale: 1.0 };
+        if features.config.scale == FeatureScale::Rms {
+            let sample = inputs.narrow(0, 0, inputs.dim(0)?.min(SCALE_EXAMPLES))?;
+            let mean_square = features.of(&sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+            features.scale = f64::from(mean_square).sqrt().max(FLOOR);
+        }
+        Ok(features)
+    }
+
+    /// Features with a saved `scale` (a scalar).
+    pub fn with_scale(config: FeaturesConfig, weights: Tensor, scale: &Tensor) -> Result<Self> {
+        config.validate()?;
+        let scale = f64::from(scale.to_scalar::<f32>()?);
+        if !(scale.is_finite() && scale > 0.0) {
+            bail!("feature scale is {scale}, expected a number above 0");
+        }
+        Ok(Self { config, weights, scale })
+    }
+
+    /// What all features are divided by, a scalar f32.
+    pub fn scale(&self) -> Result<Tensor> {
+        Tensor::new(self.scale as f32, self.weights.device())
+    }
+
+    /// How inputs become features.
+    pub fn config(&self) -> &FeaturesConfig {
+        &self.config
+    }
+
+    /// The features `(examples, units)` of many inputs, computed in portions: beside the result little is held.
+    pub fn of(&self, inputs: &Tensor) -> Result<Tensor> {
+        let examples = inputs.dim(0)?;
+        let features = Tensor::zeros((examples, self.weights.dim(0)?), DType::F32, inputs.device())?;
+        for start in (0..examples).step_by(PORTION) {
+            let portion = inputs.narrow(0, start, PORTION.min(examples - start))?;
+            features.slice_set(&self.forward(&portion)?, 0, start)?;
+        }
+        Ok(features)
+    }
+
+    fn unit_length(&self, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = match self.config.subtract_mean {
+            true => inputs.broadcast_sub(&inputs.mean_keepdim(1)?)?,
+            false => inputs.clone(),
+        };
+        let length = inputs.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(FLOOR)?;
+        inputs.broadcast_div(&length)
+    }
+}
+
+impl Module for Features {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        let response = self.unit_length(inputs)?.matmul(&self.weights.t()?)?.relu()?;
+        power(&response, self.config.power)? * (1.0 / self.scale)
+    }
+}
+
+/// `x^n` for `x >= 0`. Whole and half powers are products and a root, which candle does many times faster than `powf`.
+fn power(x: &Tensor, n: f64) -> Result<Tensor> {
+    const LARGEST_PRODUCT: f64 = 16.0;
+    if n > LARGEST_PRODUCT || (2.0 * n).fract() != 0.0 {
+        return x.powf(n);
+    }
+    let mut whole = n as u32;
+    let mut square = x.clone();
+    let mut factors = Vec::new();
+    if n.fract() != 0.0 {
+        factors.push(x.sqrt()?);
+    }
+    while whole > 0 {
+        if whole % 2 == 1 {
+            factors.push(square.clone());
+        }
+        whole /= 2;
+        if whole > 0 {
+            square = square.sqr()?;
+        }
+    }
+    let mut factors = factors.into_iter();
+    let first = factors.next().unwrap_or_else(|| x.clone());
+    factors.try_fold(first, |product, factor| product * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use hebbian_training::Generator;
+
+    fn inputs() -> Tensor {
+        Generator::new(0, "features test").uniform((2300, 6), 0.0, 1.0, &Device::Cpu).unwrap()
+    }
+
+    fn weights() -> Tensor {
+        Generator::new(1, "features test").normal((5, 6), 0.0, 1.0, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn products_and_powf_agree() -> Result<()> {
+        let x = inputs();
+        for n in [0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 16.0] {
+            let difference = (power(&x, n)? - x.powf(n)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(difference < 1e-6, "n = {n}: {difference}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn features_have_unit_root_mean_square_on_the_training_inputs() -> Result<()> {
+        let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
+        let mean_square = features.of(&inputs())?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        assert!((mean_square - 1.0).abs() < 1e-4, "{mean_square}");
+        Ok(())
+    }
+
+    #[test]
+    fn portions_make_no_difference() -> Result<()> {
+        let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
+        let (whole, portions) = (features.forward(&inputs())?, features.of(&inputs())?);
+        assert_eq!(whole.to_vec2::<f32>()?, portions.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn the_brightness_of_an_input_does_not_matter_and_a_blank_one_gives_zeros() -> Result<()> {
+        let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
+        let difference = (features.of(&inputs())? - features.of(&(inputs() * 0.25)?)?)?;
+        assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
+        let blank = features.forward(&inputs().narrow(0, 0, 1)?.zeros_like()?)?;
+        assert_eq!(blank.to_vec2::<f32>()?, [[0.0; 5]]);
+        Ok(())
+    }
+
+    #[test]
+    fn subtracting_the_mean_hides_a_constant_background() -> Result<()> {
+        let config = FeaturesConfig { subtract_mean: true, ..Default::default() };
+        let features = Features::fit(config, weights(), &inputs())?;
+        let difference = (features.of(&inputs())? - features.of(&(inputs() + 0.5)?)?)?;
+        assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
+        Ok(())
+    }
+
+    #[test]
+    fn a_saved_scale_gives_the_same_features() -> Result<()> {
+        let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
+        let again = Features::with_scale(FeaturesConfig::default(), weights(), &features.scale()?)?;
+        let difference = (features.of(&inputs())? - again.of(&inputs())?)?.abs()?.max_all()?;
+        assert!(difference.to_scalar::<f32>()? < 1e-5);
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Inputs with the classes that they belong to.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+/// Examples `(examples, inputs)` f32 and their labels `(examples)` u32, on one device.
+#[derive(Clone, Debug)]
+pub struct Labelled {
+    inputs: Tensor,
+    labels: Tensor,
+}
+
+impl Labelled {
+    /// Refuses inputs and labels that do not belong together.
+    pub fn new(inputs: Tensor, labels: Tensor) -> Result<Self> {
+        if inputs.rank() != 2 || labels.rank() != 1 || inputs.dim(0)? != labels.dim(0)? {
+            bail!(
+                "inputs have shape {:?} and labels {:?}, expected (examples, inputs) and (examples)",
+                inputs.dims(),
+                labels.dims()
+            );
+        }
+        if labels.dtype() != DType::U32 {
+            bail!("labels are {:?}, expected U32", labels.dtype());
+        }
+        Ok(Self { inputs, labels })
+    }
+
+    /// The inputs `(examples, inputs)`.
+    pub fn inputs(&self) -> &Tensor {
+        &self.inputs
+    }
+
+    /// The classes `(examples)` u32.
+    pub fn labels(&self) -> &Tensor {
+        &self.labels
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.labels.elem_count()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same labels with other inputs, such as the features of these.
+    pub fn with_inputs(&self, inputs: Tensor) -> Result<Self> {
+        Self::new(inputs, self.labels.clone())
+    }
+
+    /// The examples of the rows `indices (batch)` u32.
+    pub(crate) fn select(&self, indices: &Tensor) -> Result<Self> {
+        Self::new(self.inputs.index_select(indices, 0)?, self.labels.index_select(indices, 0)?)
+    }
+
+    /// The examples cut into portions of at most `size`.
+    pub(crate) fn portions(&self, size: usize) -> impl Iterator<Item = Result<Self>> + '_ {
+        (0..self.len()).step_by(size).map(move |start| {
+            let size = size.min(self.len() - start);
+            Self::new(self.inputs.narrow(0, start, size)?, self.labels.narrow(0, start, size)?)
+        })
+    }
+}

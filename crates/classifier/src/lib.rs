@@ -1,0 +1,45 @@
+//! From features to class scores: the supervised readout that sits on a rule, backprop beside it, and the controls
+//! that any learned feature must beat.
+//!
+//! All models are trained and judged by the same code, [`train`] and [`evaluate`], on the same batches.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use hebbian_classifier::{DescentConfig, Labelled, SoftmaxRegression, evaluate, train};
+//! use hebbian_training::Generator;
+//!
+//! // Two classes on either side of a line.
+//! let inputs = Generator::new(0, "inputs").uniform((400, 2), -1.0, 1.0, &Device::Cpu)?;
+//! let labels: Vec<u32> = inputs.to_vec2::<f32>()?.iter().map(|x| u32::from(x[0] > x[1])).collect();
+//! let examples = Labelled::new(inputs, Tensor::new(labels, &Device::Cpu)?)?;
+//!
+//! let readout = SoftmaxRegression::new(2, 2, &Device::Cpu)?;
+//! let config = DescentConfig { epochs: 40, batch_size: 20, learning_rate: 0.1, ..Default::default() };
+//! train(&readout, &config, 0, &examples, None, &mut [])?;
+//! assert!(evaluate(&readout, &examples, &config.loss)?.accuracy > 0.97);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+#![deny(missing_docs)]
+
+mod adam;
+mod controls;
+mod descent;
+mod evaluation;
+mod features;
+mod input_layer;
+mod labelled;
+mod loss;
+mod mlp;
+mod normalised_regression;
+mod softmax_regression;
+
+pub use adam::Adam;
+pub use controls::{random_images, random_projection};
+pub use descent::{DescentConfig, Epoch, Network, train};
+pub use evaluation::{Evaluation, confusion_matrix, evaluate};
+pub use features::{FeatureScale, Features, FeaturesConfig};
+pub use labelled::Labelled;
+pub use loss::Loss;
+pub use mlp::Mlp;
+pub use normalised_regression::NormalisedRegression;
+pub use softmax_regression::SoftmaxRegression;
