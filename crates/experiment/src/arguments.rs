@@ -1,0 +1,118 @@
+//! The arguments that all examples share.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, ValueEnum, value_parser};
+use hebbian_training::Invalid;
+use serde::Serialize;
+
+use crate::DeviceChoice;
+
+/// Shared arguments. Those that serde skips steer a run; all others are settings that its results depend on.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Common {
+    /// TOML file with settings, one `flag_name = value` a line; flags on the command line win
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+
+    /// What to learn; anything but mnist is read from --data-dir
+    #[arg(long, value_enum, default_value_t = DatasetName::Mnist)]
+    pub dataset: DatasetName,
+
+    /// Folder with the dataset's four IDX files, plain or gzipped
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Training images; all that validation leaves if not given
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_size: Option<usize>,
+
+    /// Validation images, the same for every seed; 0 trains on all
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub validation_size: usize,
+
+    /// Test images; all if not given
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_size: Option<usize>,
+
+    /// Hidden units
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub units: usize,
+
+    /// Epochs of unsupervised learning
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub epochs: usize,
+
+    /// Samples a step, of every model
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub batch_size: usize,
+
+    /// Epochs of supervised readout training
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub readout_epochs: usize,
+
+    /// Decides all draws and shuffles
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: u64,
+
+    /// Repeat with this many seeds, counting up from --seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+
+    /// Run folder [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub out: Option<PathBuf>,
+
+    /// Go on with the run in the folder, exactly as if it had not stopped
+    #[arg(long)]
+    #[serde(skip)]
+    pub resume: bool,
+
+    /// Print the table only
+    #[arg(long)]
+    #[serde(skip)]
+    pub quiet: bool,
+
+    /// Write a timeline for chrome://tracing or Perfetto
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub trace: Option<PathBuf>,
+}
+
+/// TOML knows no larger integer; a thousand seeds above it must fit too.
+const LARGEST_SEED: u64 = i64::MAX as u64 - 1000;
+
+/// The datasets that an experiment can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatasetName {
+    /// Handwritten digits, embedded
+    Mnist,
+    /// Articles of clothing
+    FashionMnist,
+}
+
+impl Common {
+    /// The seeds to repeat the run with.
+    pub fn all_seeds(&self) -> Vec<u64> {
+        (self.seed..self.seed + self.seeds).collect()
+    }
+}
+
+/// Turns the refusal of a config's field into one of the flag that set it: `prefix` is what the flag has before the
+/// field's name.
+pub fn flagged(prefix: &str, validated: Result<(), Invalid>) -> Result<()> {
+    validated.map_err(|Invalid { field, value, allowed }| {
+        anyhow!("--{prefix}{} is {value}; allowed: {allowed}", field.replace('_', "-"))
+    })
+}

@@ -1,0 +1,86 @@
+//! The images that an experiment trains on, validates on and reports.
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use hebbian_classifier::Labelled;
+use hebbian_datasets::{Dataset, Error, Examples, ImageShape, SplitSizes, transforms};
+use serde_json::{Value, json};
+
+use crate::{Common, DatasetName};
+
+/// The split of one dataset, scaled to [0, 1], on the device.
+pub struct Data {
+    /// What the dataset is called.
+    pub name: String,
+    /// The form of every image.
+    pub shape: ImageShape,
+    /// Number of classes.
+    pub classes: usize,
+    /// What is trained on.
+    pub train: Labelled,
+    /// What choices are made by; `None` when all images train.
+    pub validation: Option<Labelled>,
+    /// What is reported.
+    pub test: Labelled,
+}
+
+impl Data {
+    /// Reads, splits and scales the dataset that the arguments name.
+    pub fn load(common: &Common, device: &Device) -> Result<Self> {
+        let _span = tracing::info_span!("load data").entered();
+        let dataset = dataset(common)?;
+        let sizes = SplitSizes {
+            train: common.train_size,
+            validation: common.validation_size,
+            test: common.test_size,
+        };
+        let split = dataset.split(sizes).map_err(name_flag)?;
+        let labelled = |examples: &Examples| {
+            let inputs = transforms::scale(examples.images(), device)?;
+            anyhow::Ok(Labelled::new(inputs, examples.labels().to_device(device)?)?)
+        };
+        let validation = (!split.validation.is_empty()).then(|| labelled(&split.validation)).transpose()?;
+        Ok(Self {
+            train: labelled(&split.train)?,
+            validation,
+            test: labelled(&split.test)?,
+            name: dataset.name,
+            shape: dataset.shape,
+            classes: dataset.classes,
+        })
+    }
+
+    /// Inputs a sample.
+    pub fn inputs(&self) -> usize {
+        self.shape.inputs()
+    }
+
+    /// Name and sizes, as `results.json` holds them.
+    pub fn summary(&self) -> Value {
+        let validation = self.validation.as_ref().map_or(0, Labelled::len);
+        json!({
+            "name": self.name, "train": self.train.len(), "validation": validation, "test": self.test.len(),
+        })
+    }
+}
+
+fn dataset(common: &Common) -> Result<Dataset> {
+    let name = serde_json::to_value(common.dataset)?;
+    let name = name.as_str().unwrap_or_default();
+    match (&common.data_dir, common.dataset) {
+        (Some(dir), _) => Dataset::from_idx_dir(name, dir).context("--data-dir"),
+        (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
+        (None, _) => {
+            bail!("--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir")
+        }
+    }
+}
+
+fn name_flag(error: Error) -> anyhow::Error {
+    match error {
+        Error::Size { field, value, min, max, reason } => {
+            anyhow::anyhow!("--{} is {value}; allowed: {min} to {max} ({reason})", field.replace('_', "-"))
+        }
+        other => other.into(),
+    }
+}

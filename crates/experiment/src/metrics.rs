@@ -1,0 +1,98 @@
+//! `metrics.jsonl`: a line for each epoch of each model and seed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use hebbian_training::replace_file;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a model was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Learning by its rule, or by backprop.
+    Learn,
+    /// Training a readout on what it learned.
+    Readout,
+}
+
+/// One epoch of one model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Metric {
+    /// The run's seed.
+    pub seed: u64,
+    /// The row that the epoch belongs to.
+    pub model: String,
+    /// What the model was doing.
+    pub phase: Phase,
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Wall time of the epoch's steps.
+    pub seconds: f64,
+    /// What was measured: `train_loss`, `validation_accuracy`, `idle_units`, ...
+    #[serde(flatten)]
+    pub values: Map<String, Value>,
+}
+
+/// All metrics of a run, in memory and on disk.
+#[derive(Debug)]
+pub struct Metrics {
+    path: PathBuf,
+    all: Vec<Metric>,
+    file: File,
+}
+
+impl Metrics {
+    /// Goes on with the lines of an earlier part of the run; one that a kill cut short is dropped.
+    pub(crate) fn open(path: PathBuf) -> Result<Self> {
+        let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
+        let all: Vec<Metric> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let file = rewrite(&path, &all)?;
+        Ok(Self { path, all, file })
+    }
+
+    /// Forgets all lines but those to be `kept`: the epochs that a resumed run goes through again.
+    pub(crate) fn retain(&mut self, kept: impl Fn(&Metric) -> bool) -> Result<()> {
+        self.all.retain(kept);
+        self.file = rewrite(&self.path, &self.all)?;
+        Ok(())
+    }
+
+    /// Adds one line.
+    pub fn push(&mut self, metric: Metric) -> Result<()> {
+        self.file.write_all(line(&metric)?.as_bytes()).with_context(|| self.path.display().to_string())?;
+        self.all.push(metric);
+        Ok(())
+    }
+
+    /// The epochs of one model in one phase, in order.
+    pub fn of<'a>(&'a self, seed: u64, model: &'a str, phase: Phase) -> impl Iterator<Item = &'a Metric> {
+        self.all.iter().filter(move |m| m.seed == seed && m.model == model && m.phase == phase)
+    }
+
+    /// Wall time of all epochs of one model in one phase.
+    pub fn seconds(&self, seed: u64, model: &str, phase: Phase) -> f64 {
+        self.of(seed, model, phase).map(|metric| metric.seconds).sum()
+    }
+
+    /// Points `(epoch, value)` of what was measured under `name`.
+    pub fn curve(&self, seed: u64, model: &str, phase: Phase, name: &str) -> Vec<(f64, f64)> {
+        let point = |metric: &Metric| Some((metric.epoch as f64, metric.values.get(name)?.as_f64()?));
+        self.of(seed, model, phase).filter_map(point).collect()
+    }
+}
+
+/// Replaces the file and opens it for more.
+fn rewrite(path: &Path, all: &[Metric]) -> Result<File> {
+    let place = || path.display().to_string();
+    let text = all.iter().map(line).collect::<Result<String>>()?;
+    replace_file(path, text.as_bytes()).with_context(place)?;
+    OpenOptions::new().append(true).open(path).with_context(place)
+}
+
+fn line(metric: &Metric) -> Result<String> {
+    Ok(serde_json::to_string(metric)? + "\n")
+}

@@ -1,0 +1,164 @@
+//! `results.json` and the table: one row a model, the mean over the seeds.
+
+use anyhow::Result;
+use candle_core::Device;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::device::device_name;
+use crate::{Data, Experiment};
+
+/// What one model scored, with one seed or as the mean over several. Accuracies are fractions; what was not measured
+/// is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The model's name.
+    pub model: String,
+    /// Hidden units, if it has any.
+    pub units: Option<usize>,
+    /// Share of the training images classified right, after training.
+    pub train_accuracy: Option<f64>,
+    /// Share of the validation images classified right.
+    pub validation_accuracy: Option<f64>,
+    /// Share of the test images classified right.
+    pub test_accuracy: Option<f64>,
+    /// Sample standard deviation of the test accuracy over the seeds.
+    pub test_accuracy_std: Option<f64>,
+    /// Wall time of learning the hidden layer, or of backprop.
+    pub learn_seconds: Option<f64>,
+    /// Epochs of it.
+    pub learn_epochs: Option<usize>,
+    /// Wall time of computing the features and training the readout.
+    pub readout_seconds: Option<f64>,
+    /// The test accuracy of each seed.
+    #[serde(default)]
+    pub test_accuracies: Vec<f64>,
+}
+
+impl Row {
+    /// One row from the rows of all seeds, which are of one model.
+    fn over_seeds(rows: &[&Row]) -> Option<Row> {
+        let first = *rows.first()?;
+        let mean_of = |field: fn(&Row) -> Option<f64>| {
+            let values = rows.iter().map(|row| field(row)).collect::<Option<Vec<f64>>>()?;
+            Some(mean(&values))
+        };
+        let test: Vec<f64> = rows.iter().filter_map(|row| row.test_accuracy).collect();
+        Some(Row {
+            model: first.model.clone(),
+            units: first.units,
+            train_accuracy: mean_of(|row| row.train_accuracy),
+            validation_accuracy: mean_of(|row| row.validation_accuracy),
+            test_accuracy: mean_of(|row| row.test_accuracy),
+            test_accuracy_std: sample_std(&test),
+            learn_seconds: mean_of(|row| row.learn_seconds),
+            learn_epochs: first.learn_epochs,
+            readout_seconds: mean_of(|row| row.readout_seconds),
+            test_accuracies: test,
+        })
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The standard deviation with n - 1 below; one value has none.
+fn sample_std(values: &[f64]) -> Option<f64> {
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}
+
+/// All that a run found out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    example: &'static str,
+    version: &'static str,
+    device: String,
+    seeds: Vec<u64>,
+    dataset: Value,
+    /// One row a model.
+    pub rows: Vec<Row>,
+}
+
+impl Results {
+    /// Gathers the rows of all seeds; models keep the order in which they first appear.
+    pub fn new<E: Experiment>(experiment: &E, device: &Device, data: &Data, rows: &[Row]) -> Self {
+        let mut models: Vec<&str> = Vec::new();
+        for row in rows {
+            if !models.contains(&row.model.as_str()) {
+                models.push(&row.model);
+            }
+        }
+        let of = |model: &str| rows.iter().filter(|row| row.model == model).collect::<Vec<_>>();
+        Self {
+            example: E::NAME,
+            version: env!("CARGO_PKG_VERSION"),
+            device: device_name(device),
+            seeds: experiment.common().all_seeds(),
+            dataset: data.summary(),
+            rows: models.iter().filter_map(|model| Row::over_seeds(&of(model))).collect(),
+        }
+    }
+
+    /// The content of `results.json`.
+    pub fn json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(&json!(self))? + "\n")
+    }
+
+    /// The table that ends a run.
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header(["model", "units", "train %", "validation %", "test %", "learn s", "readout s"]);
+        for row in &self.rows {
+            let percent = |value: Option<f64>| cell(value, |value| format!("{:.2}", 100.0 * value));
+            let seconds = |value: Option<f64>| cell(value, |value| format!("{value:.1}"));
+            let std = row.test_accuracy_std.map(|std| format!(" ± {:.2}", 100.0 * std)).unwrap_or_default();
+            table.add_row([
+                row.model.clone(),
+                cell(row.units, |units| units.to_string()),
+                percent(row.train_accuracy),
+                percent(row.validation_accuracy),
+                percent(row.test_accuracy) + &std,
+                seconds(row.learn_seconds),
+                seconds(row.readout_seconds),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table.to_string()
+    }
+}
+
+fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(test_accuracy: f64, validation_accuracy: Option<f64>) -> Row {
+        Row { model: "m".into(), test_accuracy: Some(test_accuracy), validation_accuracy, ..Row::default() }
+    }
+
+    #[test]
+    fn several_seeds_give_mean_and_sample_standard_deviation() {
+        let rows = [row(0.97, None), row(0.98, None), row(0.99, None)];
+        let row = Row::over_seeds(&rows.iter().collect::<Vec<_>>()).unwrap();
+        assert!((row.test_accuracy.unwrap() - 0.98).abs() < 1e-12);
+        assert!((row.test_accuracy_std.unwrap() - 0.01).abs() < 1e-12);
+        assert_eq!(row.test_accuracies, [0.97, 0.98, 0.99]);
+    }
+
+    #[test]
+    fn one_seed_has_no_deviation_and_what_one_seed_lacks_is_null() {
+        assert_eq!(Row::over_seeds(&[&row(0.9, Some(0.8))]).unwrap().test_accuracy_std, None);
+        let rows = [row(0.9, Some(0.8)), row(0.9, None)];
+        assert_eq!(Row::over_seeds(&[&rows[0], &rows[1]]).unwrap().validation_accuracy, None);
+    }
+}
