@@ -1,0 +1,292 @@
+//! Krotov-Hopfield against backprop: hidden units learned without labels, a softmax readout on them, and beside them
+//! backprop at equal width and the controls that any learned layer must beat.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candle_core::Tensor;
+use clap::{Parser, ValueEnum};
+use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian_classifier::{
+    DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalisedRegression, confusion_matrix,
+    random_images, random_projection,
+};
+use hebbian_experiment::{Common, Experiment, Phase, Row, Session, flagged};
+use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Series};
+use hebbian_training::{Checkpoint, Generator, Schedule};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Krotov-Hopfield hidden units against backprop, with controls
+#[derive(Parser, Clone, Serialize)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    #[serde(flatten)]
+    common: Common,
+
+    /// Lebesgue norm of the weights
+    #[arg(long, default_value_t = 3.0)]
+    p: f64,
+    /// Rank of the repelled unit; the winner has rank 1
+    #[arg(long, default_value_t = 7)]
+    k: usize,
+    /// Anti-Hebbian strength
+    #[arg(long, default_value_t = 0.4)]
+    delta: f64,
+    /// Largest change of a weight in one step
+    #[arg(long, default_value_t = 0.04)]
+    learning_rate: f64,
+    /// How it falls: constant, linear (by the epoch) or staircase:EVERY:FACTOR
+    #[arg(long, default_value_t = Schedule::Linear)]
+    schedule: Schedule,
+    /// Mean of the first weights
+    #[arg(long, default_value_t = 0.0)]
+    init_mean: f64,
+    /// Standard deviation of the first weights
+    #[arg(long, default_value_t = 1.0)]
+    init_std: f64,
+
+    /// Which weights the features see: plain w, or the synapses sign(w)|w|^(p-1) that learn
+    #[arg(long, value_enum, default_value_t = FeatureWeights::Plain)]
+    feature_weights: FeatureWeights,
+    /// Exponent n of the features relu(w.x)^n
+    #[arg(long, default_value_t = 4.5)]
+    feature_power: f64,
+    /// Divide all features by their root mean square
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    feature_scale: bool,
+    /// Subtract each image's mean before it is brought to unit length
+    #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    subtract_mean: bool,
+
+    /// Adam's step size for the readouts and the linear control
+    #[arg(long, default_value_t = 0.001)]
+    readout_learning_rate: f64,
+    /// How it falls
+    #[arg(long, default_value_t = Schedule::Linear)]
+    readout_schedule: Schedule,
+    /// cross-entropy, cross-entropy:SMOOTHING or tanh:BETA:M
+    #[arg(long, default_value_t = Loss::default())]
+    readout_loss: Loss,
+    /// Decoupled weight decay
+    #[arg(long, default_value_t = 0.0)]
+    readout_weight_decay: f64,
+
+    /// Epochs of backprop
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    backprop_epochs: usize,
+    /// Adam's step size for backprop, constant
+    #[arg(long, default_value_t = 0.001)]
+    backprop_learning_rate: f64,
+    /// Epochs of the linear control
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    control_epochs: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum FeatureWeights {
+    Plain,
+    Synapses,
+}
+
+const BACKPROP: &str = "backprop";
+const LINEAR_CONTROL: &str = "linear-control";
+const RANDOM_PROJECTION: &str = "random-projection";
+const RANDOM_IMAGES: &str = "random-images";
+const PICTURES: [&str; 5] =
+    ["weights.png", "backprop_weights.png", "curves.png", "confusion.png", "film.gif"];
+
+impl Experiment for Arguments {
+    const NAME: &'static str = "kh_vs_backprop";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self) -> Result<()> {
+        self.validate()?;
+        let mut session = Session::open(&self, KrotovHopfield::NAME)?;
+        for seed in self.common.all_seeds() {
+            session.row(seed, KrotovHopfield::NAME, |session| self.krotov_hopfield(session, seed))?;
+            session.row(seed, BACKPROP, |session| self.backprop(session, seed))?;
+            session.row(seed, LINEAR_CONTROL, |session| self.linear_control(session, seed))?;
+            session.row(seed, RANDOM_PROJECTION, |session| self.random_projection(session, seed))?;
+            session.row(seed, RANDOM_IMAGES, |session| self.random_images(session, seed))?;
+        }
+        let curves = self.curves(&session)?;
+        session.draw("curves.png", &curves)?;
+        session.finish(&self, &PICTURES)
+    }
+}
+
+impl Arguments {
+    fn rule(&self) -> KrotovHopfieldConfig {
+        let Self { p, k, delta, learning_rate, init_mean, init_std, .. } = *self;
+        KrotovHopfieldConfig { units: self.common.units, p, k, delta, learning_rate, init_mean, init_std }
+    }
+
+    fn fit(&self) -> FitConfig {
+        FitConfig { epochs: self.common.epochs, batch_size: self.common.batch_size, schedule: self.schedule }
+    }
+
+    fn features(&self) -> FeaturesConfig {
+        let scale = if self.feature_scale { FeatureScale::Rms } else { FeatureScale::None };
+        FeaturesConfig { power: self.feature_power, subtract_mean: self.subtract_mean, scale }
+    }
+
+    fn readout(&self) -> DescentConfig {
+        DescentConfig {
+            epochs: self.common.readout_epochs,
+            batch_size: self.common.batch_size,
+            learning_rate: self.readout_learning_rate,
+            schedule: self.readout_schedule,
+            weight_decay: self.readout_weight_decay,
+            loss: self.readout_loss,
+        }
+    }
+
+    fn control(&self) -> DescentConfig {
+        DescentConfig { epochs: self.control_epochs, loss: Loss::default(), ..self.readout() }
+    }
+
+    fn backprop_descent(&self) -> DescentConfig {
+        DescentConfig {
+            epochs: self.backprop_epochs,
+            batch_size: self.common.batch_size,
+            learning_rate: self.backprop_learning_rate,
+            schedule: Schedule::Constant,
+            ..Default::default()
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        flagged("", self.rule().validate())?;
+        flagged("", self.fit().validate())?;
+        flagged("feature-", self.features().validate())?;
+        flagged("readout-", self.readout().validate())?;
+        flagged("control-", self.control().validate())?;
+        flagged("backprop-", self.backprop_descent().validate())
+    }
+
+    fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let mut draws = Generator::new(seed, KrotovHopfield::NAME);
+        let mut rule = KrotovHopfield::new(self.rule(), session.data.inputs(), &mut draws, &session.device)?;
+        let fit = session.learn(seed, &mut rule, &self.fit(), norms)?;
+        let weights = match self.feature_weights {
+            FeatureWeights::Plain => rule.weights()?,
+            FeatureWeights::Synapses => rule.synapses()?,
+        };
+        let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
+        let read_out = session.read_out(seed, KrotovHopfield::NAME, &features, &self.readout())?;
+
+        let mut checkpoint = fit.checkpoint(&rule)?;
+        self.add_readout(&mut checkpoint, &features, &read_out)?;
+        checkpoint.save(&session.checkpoint_path(KrotovHopfield::NAME, seed))?;
+        if session.is_primary(KrotovHopfield::NAME, seed) {
+            session.draw("weights.png", &receptive_fields(session, &rule.weights()?, "Krotov-Hopfield")?)?;
+            let test = session.data.test.labels();
+            let counts = confusion_matrix(test, &read_out.test.predictions, session.data.classes)?;
+            let matrix = ConfusionMatrix::new(&counts).title("Krotov-Hopfield on the test images");
+            session.draw("confusion.png", &matrix.draw()?)?;
+        }
+        let learn_seconds = session.metrics.seconds(seed, KrotovHopfield::NAME, Phase::Learn);
+        Ok(Row { learn_seconds: Some(learn_seconds), learn_epochs: Some(self.common.epochs), ..read_out.row })
+    }
+
+    fn add_readout(
+        &self,
+        checkpoint: &mut Checkpoint,
+        features: &Features,
+        read_out: &hebbian_experiment::ReadOut,
+    ) -> Result<()> {
+        let mut config = json!(features.config());
+        config["weights"] = json!(self.feature_weights);
+        checkpoint.metadata.features = Some(config);
+        checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
+        for (name, tensor) in read_out.readout.state()? {
+            checkpoint.tensors.insert(format!("readout.{name}"), tensor);
+        }
+        Ok(())
+    }
+
+    fn backprop(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let mut draws = Generator::new(seed, BACKPROP);
+        let (inputs, units, classes) = (session.data.inputs(), self.common.units, session.data.classes);
+        let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
+        let row =
+            session.learn_supervised(seed, BACKPROP, Some(units), &network, &self.backprop_descent())?;
+        if seed == self.common.seed {
+            let picture = receptive_fields(session, &network.hidden_weights()?, "Backprop, first layer")?;
+            session.draw("backprop_weights.png", &picture)?;
+        }
+        Ok(row)
+    }
+
+    fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let (inputs, classes) = (session.data.inputs(), session.data.classes);
+        let network = NormalisedRegression::new(inputs, classes, &session.device)?;
+        session.learn_supervised(seed, LINEAR_CONTROL, None, &network, &self.control())
+    }
+
+    fn random_projection(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let mut draws = Generator::new(seed, RANDOM_PROJECTION);
+        let weights =
+            random_projection(self.common.units, session.data.inputs(), &mut draws, &session.device)?;
+        self.unlearned(session, seed, RANDOM_PROJECTION, weights)
+    }
+
+    fn random_images(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let mut draws = Generator::new(seed, RANDOM_IMAGES);
+        let weights = random_images(session.data.train.inputs(), self.common.units, &mut draws)?;
+        self.unlearned(session, seed, RANDOM_IMAGES, weights)
+    }
+
+    fn unlearned(&self, session: &mut Session, seed: u64, model: &str, weights: Tensor) -> Result<Row> {
+        let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
+        Ok(session.read_out(seed, model, &features, &self.readout())?.row)
+    }
+
+    /// Accuracy and loss of the readout and of backprop, training and validation, as the notebook draws them.
+    fn curves(&self, session: &Session) -> Result<Picture> {
+        let seed = self.common.seed;
+        let pair = |what: &str, name: &str, hue: usize, model: &str, phase: Phase| {
+            let curve = |set: &str| session.metrics.curve(seed, model, phase, &format!("{set}_{what}"));
+            Series::train_and_validation(name, hue, curve("train"), curve("validation"))
+        };
+        let both = |what: &str| -> Vec<Series> {
+            let readout = pair(what, "Krotov-Hopfield", 0, KrotovHopfield::NAME, Phase::Readout);
+            let backprop = pair(what, "backprop", 1, BACKPROP, Phase::Learn);
+            readout.into_iter().chain(backprop).filter(|series| !series.points.is_empty()).collect()
+        };
+        let panel = |title: &str, y_label: &str, what: &str| Curves {
+            title: title.to_owned(),
+            x_label: "epoch".to_owned(),
+            y_label: y_label.to_owned(),
+            series: both(what),
+            y_range: None,
+        };
+        let accuracy = panel("Accuracy", "share classified right", "accuracy").draw()?;
+        let loss = panel("Loss", "mean loss", "loss").draw()?;
+        Ok(Picture::side_by_side(&[accuracy, loss])?)
+    }
+}
+
+/// Quantiles of the units' p-norms: 1 says that a unit has converged.
+fn norms(rule: &KrotovHopfield) -> Result<Map<String, Value>> {
+    let mut norms = rule.norms()?.to_vec1::<f32>()?;
+    norms.sort_by(f32::total_cmp);
+    let at = |share: f64| norms[((norms.len() - 1) as f64 * share).round() as usize];
+    let quantiles: Vec<f32> = [0.0, 0.1, 0.5, 0.9, 1.0].into_iter().map(at).collect();
+    Ok(Map::from_iter([("norm_quantiles_0_10_50_90_100".to_owned(), json!(quantiles))]))
+}
+
+fn receptive_fields(session: &Session, weights: &Tensor, title: &str) -> Result<Picture> {
+    let shape = session.data.shape;
+    Ok(ReceptiveFields::new(weights, (shape.height, shape.width), (10, 10)).title(title).draw()?)
+}
+
+fn main() -> ExitCode {
+    hebbian_experiment::main::<Arguments>()
+}

@@ -1,0 +1,160 @@
+//! Replays of the golden traces: each file of `tests/golden`, or of the folder that `HEBBIAN_GOLDEN_DIR` names, holds a
+//! rule's parameters, its beginning and what a float64 reference made of it, step by step, on real images.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device, Tensor};
+use hebbian::{KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian_datasets::{Dataset, transforms};
+use hebbian_training::State;
+use serde_json::Value;
+
+/// Relative to the largest magnitude of the tensor that is compared.
+const TOLERANCE: f64 = 1e-5;
+
+struct Trace {
+    rule: String,
+    hyper: Value,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Trace {
+    fn open(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path)?;
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)?;
+        let entries = header.metadata().as_ref().context("no metadata")?;
+        let json: Value = serde_json::from_str(entries.get("json").context("no metadata entry `json`")?)?;
+        let rule = json["rule"].as_str().context("no rule named")?.to_owned();
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?;
+        Ok(Self { rule, hyper: json["hyper"].clone(), tensors })
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).with_context(|| format!("no tensor `{name}`"))
+    }
+
+    fn number(&self, name: &str) -> Result<f64> {
+        self.hyper[name].as_f64().with_context(|| format!("no number `{name}`"))
+    }
+}
+
+fn devices() -> Vec<Device> {
+    let accelerators = [Device::new_cuda(0), Device::new_metal(0)].into_iter().flatten();
+    std::iter::once(Device::Cpu).chain(accelerators).collect()
+}
+
+fn ensure_close(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
+    let ours = ours.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+    let reference = reference.to_dtype(DType::F64)?;
+    let most = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
+    let (difference, scale) = (most(&(&ours - &reference)?)?, most(&reference)?);
+    ensure!(
+        difference <= TOLERANCE * scale,
+        "{what} is off by {difference:e}, the largest magnitude being {scale:e}"
+    );
+    Ok(())
+}
+
+fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
+    let integers = |tensor: &Tensor| tensor.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
+    let (ours, reference) = (integers(ours)?, integers(reference)?);
+    ensure!(ours == reference, "{what} are {ours:?}, expected {reference:?}");
+    Ok(())
+}
+
+/// Replays a trace whose rule is built; `None` where it is not built yet.
+fn replay(trace: &Trace, mnist: &Tensor, device: &Device) -> Option<Result<()>> {
+    match trace.rule.as_str() {
+        "kh_step" => Some(replay_krotov_hopfield(trace, mnist, device)),
+        _ => None,
+    }
+}
+
+fn replay_krotov_hopfield(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()> {
+    let w_init = trace.tensor("w_init")?;
+    let config = KrotovHopfieldConfig {
+        units: w_init.dim(0)?,
+        p: trace.number("p")?,
+        k: trace.number("k")? as usize,
+        delta: trace.number("delta")?,
+        learning_rate: 1.0,
+        ..Default::default()
+    };
+    let state = State::from([("weights".to_owned(), w_init.to_device(device)?)]);
+    let mut rule = KrotovHopfield::from_state(config, state)?;
+    let rates = trace.tensor("eps")?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    for (step, rate) in rates.into_iter().enumerate() {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let inputs = mnist.index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
+        let inputs = transforms::scale(&inputs, device)?;
+        rule.set_anneal(rate);
+        let learned = rule.learn(&inputs)?;
+        let repelled = learned.repelled.context("the rule repels")?;
+        ensure_equal(&format!("step {step}: winners"), &learned.winners, &named("winners")?)?;
+        ensure_equal(&format!("step {step}: repelled"), &repelled, &named("repelled")?)?;
+        ensure_close(
+            &format!("step {step}: largest entry"),
+            &learned.update_size.reshape(1)?,
+            &named("nc")?.reshape(1)?,
+        )?;
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
+        if step == 0 {
+            ensure_close("currents", &learned.output.t()?, trace.tensor("currents_step0")?)?;
+        }
+    }
+    Ok(())
+}
+
+fn traces(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.retain(|path| path.file_stem().is_some_and(|stem| stem != "edge_cases"));
+    paths.sort();
+    ensure!(!paths.is_empty(), "{}: no traces", folder.display());
+    Ok(paths)
+}
+
+#[test]
+fn golden_traces_replay_on_every_device() -> Result<()> {
+    let elsewhere = std::env::var_os("HEBBIAN_GOLDEN_DIR");
+    let folder = elsewhere.clone().map_or_else(|| PathBuf::from("tests/golden"), PathBuf::from);
+    let mnist = Dataset::mnist()?;
+    let mut failures = Vec::new();
+    for path in traces(&folder)? {
+        let trace = Trace::open(&path).with_context(|| path.display().to_string())?;
+        for device in devices() {
+            let place = format!("{} on {:?}", path.display(), device.location());
+            match replay(&trace, mnist.train.images(), &device) {
+                Some(Ok(())) => println!("replayed {place}"),
+                Some(Err(error)) => failures.push(format!("{place}: {error:#}")),
+                None if elsewhere.is_some() => {
+                    failures.push(format!("{place}: rule {} is not built", trace.rule))
+                }
+                None => println!("skipped {place}: rule {} is not built yet", trace.rule),
+            }
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_krotov_hopfield_leaves_its_weights_alone_on_a_batch_of_zeros() -> Result<()> {
+    let trace = Trace::open(Path::new("tests/golden/edge_cases.safetensors"))?;
+    let weights = trace.tensor("kh_w")?;
+    for (device, p) in devices().into_iter().flat_map(|device| [(device.clone(), 2.0), (device, 3.0)]) {
+        let config = KrotovHopfieldConfig { units: weights.dim(0)?, p, k: 2, ..Default::default() };
+        let state = State::from([("weights".to_owned(), weights.to_device(&device)?)]);
+        let mut rule = KrotovHopfield::from_state(config, state)?;
+        let zeros = Tensor::zeros((6, weights.dim(1)?), DType::F32, &device)?;
+        let learned = rule.learn(&zeros)?;
+        assert_eq!(learned.update_size.to_scalar::<f32>()?, 1e-30);
+        assert_eq!(rule.weights()?.to_vec2::<f32>()?, weights.to_vec2::<f32>()?);
+    }
+    Ok(())
+}
