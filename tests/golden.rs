@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use hebbian::{KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian::{Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_training::State;
 use serde_json::Value;
@@ -68,6 +68,7 @@ fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
 fn replay(trace: &Trace, mnist: &Tensor, device: &Device) -> Option<Result<()>> {
     match trace.rule.as_str() {
         "kh_step" => Some(replay_krotov_hopfield(trace, mnist, device)),
+        "comp_spec_step" | "charged_comp_spec_step" => Some(replay_comp_spec(trace, mnist, device)),
         _ => None,
     }
 }
@@ -103,6 +104,38 @@ fn replay_krotov_hopfield(trace: &Trace, mnist: &Tensor, device: &Device) -> Res
         if step == 0 {
             ensure_close("currents", &learned.output.t()?, trace.tensor("currents_step0")?)?;
         }
+    }
+    Ok(())
+}
+
+fn replay_comp_spec(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()> {
+    let (w_init, s_init) = (trace.tensor("w_init")?, trace.tensor("s_init")?);
+    // The notebook counts k from the winner.
+    let charge = (trace.rule == "charged_comp_spec_step").then(|| {
+        let (delta, k) = (trace.number("delta")?, trace.number("k")? as usize + 1);
+        anyhow::Ok(Charge { delta, k, largest_weight: trace.number("wmax").unwrap_or(10.0) })
+    });
+    let config = CompSpecConfig {
+        units: w_init.dim(0)?,
+        learning_rate: trace.number("xi")?,
+        specialization_rate: trace.number("phi")?,
+        charge: charge.transpose()?,
+    };
+    let state = State::from([
+        ("weights".to_owned(), w_init.to_device(device)?),
+        ("specialization".to_owned(), s_init.to_device(device)?),
+    ]);
+    let mut rule = CompSpec::from_state(config, state)?;
+    for step in 0..trace.tensor("batch_index")?.dim(0)? {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let inputs = mnist.index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
+        let learned = rule.learn(&transforms::scale(&inputs, device)?)?;
+        ensure_equal(&format!("step {step}: winners"), &learned.winners, &named("winners")?)?;
+        if let Some(repelled) = &learned.repelled {
+            ensure_equal(&format!("step {step}: repelled"), repelled, &named("repelled")?)?;
+        }
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
+        ensure_close(&format!("step {step}: specialization"), &rule.specialization()?, &named("s_steps")?)?;
     }
     Ok(())
 }
@@ -155,6 +188,28 @@ fn golden_krotov_hopfield_leaves_its_weights_alone_on_a_batch_of_zeros() -> Resu
         let learned = rule.learn(&zeros)?;
         assert_eq!(learned.update_size.to_scalar::<f32>()?, 1e-30);
         assert_eq!(rule.weights()?.to_vec2::<f32>()?, weights.to_vec2::<f32>()?);
+    }
+    Ok(())
+}
+
+/// A batch with a sample equal to a unit's direction, and a blank one.
+#[test]
+fn golden_comp_spec_gives_a_perfect_match_to_its_unit_and_a_blank_to_the_least_specialized() -> Result<()> {
+    let trace = Trace::open(Path::new("tests/golden/edge_cases.safetensors"))?;
+    let weights = trace.tensor("cs_w")?;
+    for device in devices() {
+        let config = CompSpecConfig { units: weights.dim(0)?, ..Default::default() };
+        let state = State::from([
+            ("weights".to_owned(), weights.to_device(&device)?),
+            ("specialization".to_owned(), trace.tensor("cs_s")?.to_device(&device)?),
+        ]);
+        let mut rule = CompSpec::from_state(config, state)?;
+        let images = transforms::scale(&Dataset::mnist()?.train.images().narrow(0, 0, 6)?, &device)?;
+        let shown = Tensor::new(&[1f32, 1.0, 0.0, 1.0, 1.0, 1.0], &device)?.unsqueeze(1)?;
+        let learned = rule.learn(&images.broadcast_mul(&shown)?)?;
+        ensure_equal("winners", &learned.winners, trace.tensor("cs_winners")?)?;
+        ensure_close("weights", &rule.weights()?, trace.tensor("cs_w_after")?)?;
+        ensure_close("specialization", &rule.specialization()?, trace.tensor("cs_s_after")?)?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{CompetitiveUpdate, refresh_signed_power, top_k};
+use crate::ops::{Competition, Scale, Strength, refresh_signed_power, top_k};
 use crate::rule::{Learned, LearningRule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
@@ -175,9 +175,16 @@ impl LearningRule for KrotovHopfield {
         let ranks = top_k(&currents, self.config.k)?;
         let winners = ranks.narrow(1, 0, 1)?;
         let repelled = ranks.narrow(1, self.config.k - 1, 1)?.squeeze(1)?;
-        let update =
-            CompetitiveUpdate { delta: self.config.delta, rate: self.config.learning_rate * self.anneal };
-        let updated = update.apply(&self.weights, inputs, &currents, &winners.squeeze(1)?, &repelled)?;
+        let competition = Competition {
+            inputs,
+            currents: &currents,
+            winners: &winners.squeeze(1)?,
+            repelled: Some(&repelled),
+            attraction: Strength::Each(1.0),
+            repulsion: Strength::Each(self.config.delta),
+            scale: Scale::LargestIs(self.config.learning_rate * self.anneal),
+        };
+        let updated = competition.update(&self.weights)?;
         self.refresh(updated.rows.as_deref())?;
         Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
     }

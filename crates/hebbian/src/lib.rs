@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+pub mod comp_spec;
 pub mod fit;
 pub mod krotov_hopfield;
 pub mod ops;
 pub mod rule;
 
+pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use fit::{Epoch, Fit, FitConfig, Report, SaveCheckpoint};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use rule::{Learned, LearningRule};

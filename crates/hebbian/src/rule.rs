@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Checkpoint, State, all_finite};
 
-use crate::{KrotovHopfield, KrotovHopfieldConfig};
+use crate::{CompSpec, KrotovHopfield};
 
 /// A candle layer that learns without gradients.
 ///
@@ -60,15 +60,15 @@ pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>>
     let state = checkpoint.part("rule");
     match metadata.rule.as_str() {
         KrotovHopfield::NAME => {
-            let config: KrotovHopfieldConfig = read_config(metadata.config.clone())?;
-            Ok(Box::new(KrotovHopfield::from_state(config, state)?))
+            Ok(Box::new(KrotovHopfield::from_state(read_config(&metadata.config)?, state)?))
         }
-        other => bail!("rule `{other}` is unknown; known: {}", KrotovHopfield::NAME),
+        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(&metadata.config)?, state)?)),
+        other => bail!("rule `{other}` is unknown; known: {}, {}", KrotovHopfield::NAME, CompSpec::NAME),
     }
 }
 
-fn read_config<C: serde::de::DeserializeOwned>(config: serde_json::Value) -> Result<C> {
-    serde_json::from_value(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
+fn read_config<C: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<C> {
+    C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
 }
 
 /// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only.

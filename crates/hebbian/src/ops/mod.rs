@@ -4,11 +4,16 @@
 //! CPU kernel. A test holds them equal. Kernels choose their instruction set at run time, and since none of them
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
-mod competitive_update;
+mod competition;
 mod cpu;
+mod overlap_scores;
+mod row_norms;
 mod signed_power;
 mod top_k;
 
-pub use competitive_update::{CompetitiveUpdate, Updated};
+pub use competition::{Competition, Scale, Strength, Updated};
+pub(crate) use overlap_scores::LENGTH_FLOOR;
+pub use overlap_scores::overlap_scores;
+pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use signed_power::{refresh_signed_power, signed_power};
 pub use top_k::top_k;

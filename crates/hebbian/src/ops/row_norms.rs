@@ -1,0 +1,124 @@
+//! Norms of rows, kept up to date instead of recomputed.
+
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::cpu;
+
+/// Which norm of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowNorm {
+    /// The root of the sum of squares.
+    Euclidean,
+    /// The largest magnitude.
+    Maximum,
+}
+
+/// The norm of each row of `weights (units, inputs)`, `(units)`.
+pub fn row_norms(weights: &Tensor, norm: RowNorm) -> Result<Tensor> {
+    match norm {
+        RowNorm::Euclidean => weights.sqr()?.sum(1)?.sqrt(),
+        RowNorm::Maximum => weights.abs()?.max(1),
+    }
+}
+
+/// Brings `norms` up to date after the named `rows` (ascending, distinct) of `weights` changed; `None` means all rows.
+///
+/// One kernel serves both, so that a restored rule holds the same bits as one that learned its way there. Away from
+/// the CPU all rows are computed.
+pub fn refresh_row_norms(
+    norms: &Tensor,
+    weights: &Tensor,
+    norm: RowNorm,
+    rows: Option<&[u32]>,
+) -> Result<()> {
+    if !weights.device().is_cpu() {
+        return norms.slice_set(&row_norms(weights, norm)?, 0, 0);
+    }
+    let rows = rows.map_or_else(|| (0..norms.elem_count() as u32).collect(), <[u32]>::to_vec);
+    norms.inplace_op2(weights, &Refresh { norm, rows })
+}
+
+struct Refresh {
+    norm: RowNorm,
+    rows: Vec<u32>,
+}
+
+const ROWS_A_TASK: usize = 32;
+
+impl InplaceOp2 for Refresh {
+    fn name(&self) -> &'static str {
+        "refresh-row-norms"
+    }
+
+    fn cpu_fwd(
+        &self,
+        norms: &mut CpuStorage,
+        norms_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+    ) -> Result<()> {
+        let (_, columns) = weights_layout.shape().dims2()?;
+        let norms = cpu::values_mut(norms, norms_layout)?;
+        let weights = cpu::values(weights, weights_layout)?;
+        let entries = cpu::rows_mut(norms, 1, &self.rows).into_par_iter().zip(&self.rows);
+        entries.with_min_len(ROWS_A_TASK).for_each(|(entry, &row)| {
+            let row = &weights[row as usize * columns..][..columns];
+            entry[0] = Arch::new().dispatch(|| match self.norm {
+                RowNorm::Euclidean => sum_of_squares(row).sqrt(),
+                RowNorm::Maximum => row.iter().fold(0f32, |most, value| most.max(value.abs())),
+            });
+        });
+        Ok(())
+    }
+}
+
+/// Sixteen partial sums, whatever the vector width: the bits do not depend on it.
+#[inline(always)]
+fn sum_of_squares(row: &[f32]) -> f32 {
+    let mut partial = [0f32; 16];
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        partial.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value * value);
+    }
+    partial.iter().chain(&[rest.iter().map(|value| value * value).sum()]).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use hebbian_training::Generator;
+
+    fn weights() -> Result<Tensor> {
+        Generator::new(0, "row norms").normal((70, 45), 0.0, 1.0, &Device::Cpu)
+    }
+
+    fn refreshed(weights: &Tensor, norm: RowNorm, rows: Option<&[u32]>) -> Result<Vec<f32>> {
+        let norms = Tensor::zeros(70, candle_core::DType::F32, &Device::Cpu)?;
+        refresh_row_norms(&norms, weights, norm, rows)?;
+        norms.to_vec1()
+    }
+
+    #[test]
+    fn kernel_and_graph_agree() -> Result<()> {
+        for norm in [RowNorm::Euclidean, RowNorm::Maximum] {
+            let graph = row_norms(&weights()?, norm)?.to_vec1::<f32>()?;
+            for (kernel, graph) in refreshed(&weights()?, norm, None)?.into_iter().zip(graph) {
+                assert!((kernel - graph).abs() < 1e-5, "{norm:?}: {kernel} and {graph}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn named_rows_get_the_bits_that_all_rows_get() -> Result<()> {
+        let all = refreshed(&weights()?, RowNorm::Euclidean, None)?;
+        let some = refreshed(&weights()?, RowNorm::Euclidean, Some(&[0, 3, 69]))?;
+        for (row, norm) in some.into_iter().enumerate() {
+            assert_eq!(norm, if [0, 3, 69].contains(&row) { all[row] } else { 0.0 }, "row {row}");
+        }
+        Ok(())
+    }
+}
