@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use hebbian::{Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian_classifier::{Labelled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_training::State;
 use serde_json::Value;
@@ -65,15 +66,16 @@ fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
 }
 
 /// Replays a trace whose rule is built; `None` where it is not built yet.
-fn replay(trace: &Trace, mnist: &Tensor, device: &Device) -> Option<Result<()>> {
+fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>> {
     match trace.rule.as_str() {
         "kh_step" => Some(replay_krotov_hopfield(trace, mnist, device)),
+        "gen_final_inits" => Some(replay_winner_take_all(trace, mnist, device)),
         "comp_spec_step" | "charged_comp_spec_step" => Some(replay_comp_spec(trace, mnist, device)),
         _ => None,
     }
 }
 
-fn replay_krotov_hopfield(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()> {
+fn replay_krotov_hopfield(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
     let w_init = trace.tensor("w_init")?;
     let config = KrotovHopfieldConfig {
         units: w_init.dim(0)?,
@@ -88,7 +90,7 @@ fn replay_krotov_hopfield(trace: &Trace, mnist: &Tensor, device: &Device) -> Res
     let rates = trace.tensor("eps")?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     for (step, rate) in rates.into_iter().enumerate() {
         let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
-        let inputs = mnist.index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
+        let inputs = mnist.train.images().index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
         let inputs = transforms::scale(&inputs, device)?;
         rule.set_anneal(rate);
         let learned = rule.learn(&inputs)?;
@@ -108,7 +110,7 @@ fn replay_krotov_hopfield(trace: &Trace, mnist: &Tensor, device: &Device) -> Res
     Ok(())
 }
 
-fn replay_comp_spec(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()> {
+fn replay_comp_spec(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
     let (w_init, s_init) = (trace.tensor("w_init")?, trace.tensor("s_init")?);
     // The notebook counts k from the winner.
     let charge = (trace.rule == "charged_comp_spec_step").then(|| {
@@ -128,7 +130,7 @@ fn replay_comp_spec(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()
     let mut rule = CompSpec::from_state(config, state)?;
     for step in 0..trace.tensor("batch_index")?.dim(0)? {
         let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
-        let inputs = mnist.index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
+        let inputs = mnist.train.images().index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
         let learned = rule.learn(&transforms::scale(&inputs, device)?)?;
         ensure_equal(&format!("step {step}: winners"), &learned.winners, &named("winners")?)?;
         if let Some(repelled) = &learned.repelled {
@@ -138,6 +140,19 @@ fn replay_comp_spec(trace: &Trace, mnist: &Tensor, device: &Device) -> Result<()
         ensure_close(&format!("step {step}: specialization"), &rule.specialization()?, &named("s_steps")?)?;
     }
     Ok(())
+}
+
+fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
+    let examples = trace.tensor("wins")?.dim(0)?;
+    let seen = mnist.train.first(examples)?;
+    let inputs = transforms::scale(seen.images(), device)?;
+    let seen = Labelled::new(inputs, seen.labels().to_device(device)?)?;
+    let classes = trace.number("n_classes")? as usize;
+    let vote = WinnerTakeAll::fit(&trace.tensor("w")?.to_device(device)?, &seen, classes)?;
+    ensure_equal("winners", &vote.winners(seen.inputs())?, trace.tensor("wins")?)?;
+    let votes: Vec<u32> = vote.votes().concat();
+    ensure_equal("votes", &Tensor::new(votes, &Device::Cpu)?, trace.tensor("votes")?)?;
+    ensure_close("readout", &vote.readout(trace.number("min_val")?)?.t()?, trace.tensor("readout")?)
 }
 
 fn traces(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -160,7 +175,7 @@ fn golden_traces_replay_on_every_device() -> Result<()> {
         let trace = Trace::open(&path).with_context(|| path.display().to_string())?;
         for device in devices() {
             let place = format!("{} on {:?}", path.display(), device.location());
-            match replay(&trace, mnist.train.images(), &device) {
+            match replay(&trace, &mnist, &device) {
                 Some(Ok(())) => println!("replayed {place}"),
                 Some(Err(error)) => failures.push(format!("{place}: {error:#}")),
                 None if elsewhere.is_some() => {

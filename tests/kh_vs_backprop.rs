@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use hebbian::rule;
-use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate};
+use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, SplitSizes, transforms};
 use hebbian_training::Checkpoint;
 use serde_json::Value;
@@ -113,7 +113,7 @@ fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
 
     let sizes = SplitSizes { test: Some(1000), ..SplitSizes::default() };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let inputs = features.of(&transforms::scale(test.images(), &Device::Cpu)?)?;
+    let inputs = respond(&features, &transforms::scale(test.images(), &Device::Cpu)?)?;
     let judged = evaluate(&readout, &Labelled::new(inputs, test.labels().clone())?, &Loss::default())?;
     assert_eq!(results(&out)?["rows"][0]["test_accuracy"], judged.accuracy);
     Ok(())

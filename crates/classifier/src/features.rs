@@ -1,6 +1,6 @@
 //! What the readout sees of a hidden layer.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::Invalid;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl Features {
         let mut features = Self { config, weights, scale: 1.0 };
         if features.config.scale == FeatureScale::Rms {
             let sample = inputs.narrow(0, 0, inputs.dim(0)?.min(SCALE_EXAMPLES))?;
-            let mean_square = features.of(&sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+            let mean_square = respond(&features, &sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
             features.scale = f64::from(mean_square).sqrt().max(FLOOR);
         }
         Ok(features)
@@ -88,17 +88,6 @@ impl Features {
         &self.config
     }
 
-    /// The features `(examples, units)` of many inputs, computed in portions: beside the result little is held.
-    pub fn of(&self, inputs: &Tensor) -> Result<Tensor> {
-        let examples = inputs.dim(0)?;
-        let features = Tensor::zeros((examples, self.weights.dim(0)?), DType::F32, inputs.device())?;
-        for start in (0..examples).step_by(PORTION) {
-            let portion = inputs.narrow(0, start, PORTION.min(examples - start))?;
-            features.slice_set(&self.forward(&portion)?, 0, start)?;
-        }
-        Ok(features)
-    }
-
     fn unit_length(&self, inputs: &Tensor) -> Result<Tensor> {
         let inputs = match self.config.subtract_mean {
             true => inputs.broadcast_sub(&inputs.mean_keepdim(1)?)?,
@@ -114,6 +103,22 @@ impl Module for Features {
         let response = self.unit_length(inputs)?.matmul(&self.weights.t()?)?.relu()?;
         power(&response, self.config.power)? * (1.0 / self.scale)
     }
+}
+
+/// What `layer` makes of many inputs `(examples, inputs)`, computed in portions: beside the result little is held.
+pub fn respond(layer: &dyn Module, inputs: &Tensor) -> Result<Tensor> {
+    let examples = inputs.dim(0)?;
+    let mut responses: Option<Tensor> = None;
+    for start in (0..examples).step_by(PORTION) {
+        let portion = layer.forward(&inputs.narrow(0, start, PORTION.min(examples - start))?)?;
+        let all = match responses {
+            Some(all) => all,
+            None => Tensor::zeros((examples, portion.dim(1)?), portion.dtype(), portion.device())?,
+        };
+        all.slice_set(&portion.contiguous()?, 0, start)?;
+        responses = Some(all);
+    }
+    responses.map_or_else(|| layer.forward(inputs), Ok)
 }
 
 /// `x^n` for `x >= 0`. Whole and half powers are products and a root, which candle does many times faster than `powf`.
@@ -169,7 +174,7 @@ mod tests {
     #[test]
     fn features_have_unit_root_mean_square_on_the_training_inputs() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let mean_square = features.of(&inputs())?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        let mean_square = respond(&features, &inputs())?.sqr()?.mean_all()?.to_scalar::<f32>()?;
         assert!((mean_square - 1.0).abs() < 1e-4, "{mean_square}");
         Ok(())
     }
@@ -177,7 +182,7 @@ mod tests {
     #[test]
     fn portions_make_no_difference() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let (whole, portions) = (features.forward(&inputs())?, features.of(&inputs())?);
+        let (whole, portions) = (features.forward(&inputs())?, respond(&features, &inputs())?);
         assert_eq!(whole.to_vec2::<f32>()?, portions.to_vec2::<f32>()?);
         Ok(())
     }
@@ -185,7 +190,7 @@ mod tests {
     #[test]
     fn the_brightness_of_an_input_does_not_matter_and_a_blank_one_gives_zeros() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let difference = (features.of(&inputs())? - features.of(&(inputs() * 0.25)?)?)?;
+        let difference = (respond(&features, &inputs())? - respond(&features, &(inputs() * 0.25)?)?)?;
         assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
         let blank = features.forward(&inputs().narrow(0, 0, 1)?.zeros_like()?)?;
         assert_eq!(blank.to_vec2::<f32>()?, [[0.0; 5]]);
@@ -196,7 +201,7 @@ mod tests {
     fn subtracting_the_mean_hides_a_constant_background() -> Result<()> {
         let config = FeaturesConfig { subtract_mean: true, ..Default::default() };
         let features = Features::fit(config, weights(), &inputs())?;
-        let difference = (features.of(&inputs())? - features.of(&(inputs() + 0.5)?)?)?;
+        let difference = (respond(&features, &inputs())? - respond(&features, &(inputs() + 0.5)?)?)?;
         assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
         Ok(())
     }
@@ -205,7 +210,7 @@ mod tests {
     fn a_saved_scale_gives_the_same_features() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
         let again = Features::with_scale(FeaturesConfig::default(), weights(), &features.scale()?)?;
-        let difference = (features.of(&inputs())? - again.of(&inputs())?)?.abs()?.max_all()?;
+        let difference = (respond(&features, &inputs())? - respond(&again, &inputs())?)?.abs()?.max_all()?;
         assert!(difference.to_scalar::<f32>()? < 1e-5);
         Ok(())
     }

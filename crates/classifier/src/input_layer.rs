@@ -10,14 +10,17 @@ use candle_core::{Result, Tensor, Var};
 #[derive(Debug)]
 pub(crate) struct InputLayer {
     pub(crate) weight: Var,
-    pub(crate) bias: Var,
+    pub(crate) bias: Option<Var>,
     pub(crate) rectified: bool,
 }
 
 impl InputLayer {
     pub(crate) fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
         let product = inputs.matmul(&self.weight.as_detached_tensor().t()?)?;
-        let sum = product.broadcast_add(&self.bias.as_detached_tensor())?;
+        let sum = match &self.bias {
+            Some(bias) => product.broadcast_add(&bias.as_detached_tensor())?,
+            None => product,
+        };
         if self.rectified { sum.relu() } else { Ok(sum) }
     }
 
@@ -33,7 +36,9 @@ impl InputLayer {
         if let Some(above) = gradients.remove(&output) {
             let gradient = self.below_rectifier(&output, above)?;
             gradients.insert(&self.weight, gradient.t()?.matmul(inputs)?);
-            gradients.insert(&self.bias, sum_rows(&gradient)?);
+            if let Some(bias) = &self.bias {
+                gradients.insert(bias, sum_rows(&gradient)?);
+            }
         }
         Ok((loss.detach(), gradients))
     }
@@ -45,7 +50,7 @@ impl InputLayer {
     }
 
     pub(crate) fn variables(&self) -> Vec<Var> {
-        vec![self.weight.clone(), self.bias.clone()]
+        std::iter::once(&self.weight).chain(&self.bias).cloned().collect()
     }
 }
 
@@ -74,7 +79,7 @@ mod tests {
             let output = inputs.matmul(&weight.t()?)?.broadcast_add(&bias)?;
             let output = if rectified { output.relu()? } else { output };
             let graph = loss(&output)?.backward()?;
-            let layer = InputLayer { weight: weight.clone(), bias: bias.clone(), rectified };
+            let layer = InputLayer { weight: weight.clone(), bias: Some(bias.clone()), rectified };
             let (_, by_hand) = layer.descend(&inputs, loss)?;
             for variable in [&weight, &bias] {
                 let (Some(graph), Some(by_hand)) = (graph.get(variable), by_hand.get(variable)) else {

@@ -32,14 +32,16 @@ mod loss;
 mod mlp;
 mod normalised_regression;
 mod softmax_regression;
+mod winner_take_all;
 
 pub use adam::Adam;
 pub use controls::{random_images, random_projection};
 pub use descent::{DescentConfig, Epoch, Network, train};
 pub use evaluation::{Evaluation, confusion_matrix, evaluate};
-pub use features::{FeatureScale, Features, FeaturesConfig};
+pub use features::{FeatureScale, Features, FeaturesConfig, respond};
 pub use labelled::Labelled;
 pub use loss::Loss;
 pub use mlp::Mlp;
 pub use normalised_regression::NormalisedRegression;
 pub use softmax_regression::SoftmaxRegression;
+pub use winner_take_all::WinnerTakeAll;

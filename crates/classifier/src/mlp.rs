@@ -32,7 +32,7 @@ impl Mlp {
         let (hidden, weight) = (glorot(units, inputs)?, glorot(classes, units)?);
         let zeros = |outputs: usize| Var::zeros(outputs, DType::F32, device);
         Ok(Self {
-            hidden: InputLayer { weight: hidden, bias: zeros(units)?, rectified: true },
+            hidden: InputLayer { weight: hidden, bias: Some(zeros(units)?), rectified: true },
             weight,
             bias: zeros(classes)?,
         })

@@ -8,7 +8,7 @@ use candle_core::{Device, Error};
 use hebbian::{Epoch, Fit, FitConfig, LearningRule, SaveCheckpoint};
 use hebbian_classifier::{
     DescentConfig, Epoch as DescentEpoch, Evaluation, Features, Labelled, Network, SoftmaxRegression,
-    evaluate, train,
+    evaluate, respond, train,
 };
 use hebbian_plots::Picture;
 use hebbian_training::{Checkpoint, Invalid};
@@ -167,7 +167,7 @@ impl Session {
     ) -> Result<ReadOut> {
         let _span = tracing::info_span!("read out", model).entered();
         let begin = Instant::now();
-        let of = |examples: &Labelled| examples.with_inputs(features.of(examples.inputs())?);
+        let of = |examples: &Labelled| examples.with_inputs(respond(features, examples.inputs())?);
         let train = of(&self.data.train)?;
         let validation = self.data.validation.as_ref().map(of).transpose()?;
         let features_seconds = begin.elapsed().as_secs_f64();
