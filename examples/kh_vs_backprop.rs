@@ -8,10 +8,10 @@ use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
 use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
 use hebbian_classifier::{
-    DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalisedRegression, confusion_matrix,
-    random_images, random_projection,
+    DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalisedRegression,
+    SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,
 };
-use hebbian_experiment::{Common, Experiment, Phase, Row, Session, flagged};
+use hebbian_experiment::{Common, Experiment, Phase, Place, Row, Session, flagged};
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::Serialize;
@@ -76,9 +76,12 @@ struct Arguments {
     /// Epochs of backprop
     #[arg(long, value_name = "N", default_value_t = 10)]
     backprop_epochs: usize,
-    /// Adam's step size for backprop, constant
+    /// Adam's step size for backprop
     #[arg(long, default_value_t = 0.001)]
     backprop_learning_rate: f64,
+    /// How it falls
+    #[arg(long, default_value_t = Schedule::Linear)]
+    backprop_schedule: Schedule,
     /// Epochs of the linear control
     #[arg(long, value_name = "N", default_value_t = 20)]
     control_epochs: usize,
@@ -109,11 +112,12 @@ impl Experiment for Arguments {
         self.validate()?;
         let mut session = Session::open(&self, KrotovHopfield::NAME)?;
         for seed in self.common.all_seeds() {
-            session.row(seed, KrotovHopfield::NAME, |session| self.krotov_hopfield(session, seed))?;
-            session.row(seed, BACKPROP, |session| self.backprop(session, seed))?;
-            session.row(seed, LINEAR_CONTROL, |session| self.linear_control(session, seed))?;
-            session.row(seed, RANDOM_PROJECTION, |session| self.random_projection(session, seed))?;
-            session.row(seed, RANDOM_IMAGES, |session| self.random_images(session, seed))?;
+            let at = |name: &'static str| Place { seed, name };
+            session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
+            session.row(at(BACKPROP), |session| self.backprop(session, seed))?;
+            session.row(at(LINEAR_CONTROL), |session| self.linear_control(session, seed))?;
+            session.row(at(RANDOM_PROJECTION), |session| self.random_projection(session, seed))?;
+            session.row(at(RANDOM_IMAGES), |session| self.random_images(session, seed))?;
         }
         let curves = self.curves(&session)?;
         session.draw("curves.png", &curves)?;
@@ -156,7 +160,7 @@ impl Arguments {
             epochs: self.backprop_epochs,
             batch_size: self.common.batch_size,
             learning_rate: self.backprop_learning_rate,
-            schedule: Schedule::Constant,
+            schedule: self.backprop_schedule,
             ..Default::default()
         }
     }
@@ -171,88 +175,101 @@ impl Arguments {
     }
 
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let mut draws = Generator::new(seed, KrotovHopfield::NAME);
+        let place = Place { seed, name: KrotovHopfield::NAME };
+        let mut draws = Generator::new(seed, place.name);
         let mut rule = KrotovHopfield::new(self.rule(), session.data.inputs(), &mut draws, &session.device)?;
-        let fit = session.learn(seed, &mut rule, &self.fit(), norms)?;
+        let fit = session.learn(place, &mut rule, &self.fit(), norms)?;
         let weights = match self.feature_weights {
             FeatureWeights::Plain => rule.weights()?,
             FeatureWeights::Synapses => rule.synapses()?,
         };
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
-        let read_out = session.read_out(seed, KrotovHopfield::NAME, &features, &self.readout())?;
+        let (row, readout) = self.read_out(session, place, &features)?;
 
         let mut checkpoint = fit.checkpoint(&rule)?;
-        self.add_readout(&mut checkpoint, &features, &read_out)?;
-        checkpoint.save(&session.checkpoint_path(KrotovHopfield::NAME, seed))?;
-        if session.is_primary(KrotovHopfield::NAME, seed) {
+        self.add_readout(&mut checkpoint, &features, &readout)?;
+        checkpoint.save(&session.checkpoint_path(place))?;
+        if session.is_primary(place) {
             session.draw("weights.png", &receptive_fields(session, &rule.weights()?, "Krotov-Hopfield")?)?;
-            let test = session.data.test.labels();
-            let counts = confusion_matrix(test, &read_out.test.predictions, session.data.classes)?;
-            let matrix = ConfusionMatrix::new(&counts).title("Krotov-Hopfield on the test images");
-            session.draw("confusion.png", &matrix.draw()?)?;
+            session.draw("confusion.png", &confusion(session, &features, &readout)?)?;
         }
-        let learn_seconds = session.metrics.seconds(seed, KrotovHopfield::NAME, Phase::Learn);
-        Ok(Row { learn_seconds: Some(learn_seconds), learn_epochs: Some(self.common.epochs), ..read_out.row })
+        let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
+        Ok(Row { learn_seconds, learn_epochs: Some(self.common.epochs), ..row })
+    }
+
+    fn read_out(
+        &self,
+        session: &mut Session,
+        place: Place<'_>,
+        features: &Features,
+    ) -> Result<(Row, SoftmaxRegression)> {
+        let readout = SoftmaxRegression::new(self.common.units, session.data.classes, &session.device)?;
+        let row = session.read_out(place, features, &readout, &self.readout(), false)?;
+        Ok((Row { model: place.name.to_owned(), ..row }, readout))
     }
 
     fn add_readout(
         &self,
         checkpoint: &mut Checkpoint,
         features: &Features,
-        read_out: &hebbian_experiment::ReadOut,
+        readout: &SoftmaxRegression,
     ) -> Result<()> {
         let mut config = json!(features.config());
         config["weights"] = json!(self.feature_weights);
         checkpoint.metadata.features = Some(config);
         checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
-        for (name, tensor) in read_out.readout.state()? {
+        for (name, tensor) in readout.state()? {
             checkpoint.tensors.insert(format!("readout.{name}"), tensor);
         }
         Ok(())
     }
 
     fn backprop(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let mut draws = Generator::new(seed, BACKPROP);
+        let place = Place { seed, name: BACKPROP };
         let (inputs, units, classes) = (session.data.inputs(), self.common.units, session.data.classes);
+        let mut draws = Generator::new(seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
-        let row =
-            session.learn_supervised(seed, BACKPROP, Some(units), &network, &self.backprop_descent())?;
+        let row = session.learn_supervised(place, &network, &self.backprop_descent(), false)?;
         if seed == self.common.seed {
             let picture = receptive_fields(session, &network.hidden_weights()?, "Backprop, first layer")?;
             session.draw("backprop_weights.png", &picture)?;
         }
-        Ok(row)
+        Ok(Row { model: BACKPROP.to_owned(), units: Some(units), ..row })
     }
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
+        let place = Place { seed, name: LINEAR_CONTROL };
         let (inputs, classes) = (session.data.inputs(), session.data.classes);
         let network = NormalisedRegression::new(inputs, classes, &session.device)?;
-        session.learn_supervised(seed, LINEAR_CONTROL, None, &network, &self.control())
+        let row = session.learn_supervised(place, &network, &self.control(), false)?;
+        Ok(Row { model: LINEAR_CONTROL.to_owned(), ..row })
     }
 
     fn random_projection(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
         let weights =
             random_projection(self.common.units, session.data.inputs(), &mut draws, &session.device)?;
-        self.unlearned(session, seed, RANDOM_PROJECTION, weights)
+        self.unlearned(session, Place { seed, name: RANDOM_PROJECTION }, weights)
     }
 
     fn random_images(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_IMAGES);
         let weights = random_images(session.data.train.inputs(), self.common.units, &mut draws)?;
-        self.unlearned(session, seed, RANDOM_IMAGES, weights)
+        self.unlearned(session, Place { seed, name: RANDOM_IMAGES }, weights)
     }
 
-    fn unlearned(&self, session: &mut Session, seed: u64, model: &str, weights: Tensor) -> Result<Row> {
+    fn unlearned(&self, session: &mut Session, place: Place<'_>, weights: Tensor) -> Result<Row> {
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
-        Ok(session.read_out(seed, model, &features, &self.readout())?.row)
+        Ok(self.read_out(session, place, &features)?.0)
     }
 
     /// Accuracy and loss of the readout and of backprop, training and validation, as the notebook draws them.
     fn curves(&self, session: &Session) -> Result<Picture> {
         let seed = self.common.seed;
         let pair = |what: &str, name: &str, hue: usize, model: &str, phase: Phase| {
-            let curve = |set: &str| session.metrics.curve(seed, model, phase, &format!("{set}_{what}"));
+            let curve = |set: &str| {
+                session.metrics.curve(Place { seed, name: model }, phase, &format!("{set}_{what}"))
+            };
             Series::train_and_validation(name, hue, curve("train"), curve("validation"))
         };
         let both = |what: &str| -> Vec<Series> {
@@ -285,6 +302,14 @@ fn norms(rule: &KrotovHopfield) -> Result<Map<String, Value>> {
 fn receptive_fields(session: &Session, weights: &Tensor, title: &str) -> Result<Picture> {
     let shape = session.data.shape;
     Ok(ReceptiveFields::new(weights, (shape.height, shape.width), (10, 10)).title(title).draw()?)
+}
+
+fn confusion(session: &Session, features: &Features, readout: &SoftmaxRegression) -> Result<Picture> {
+    let test = &session.data.test;
+    let test = test.with_inputs(respond(features, test.inputs())?)?;
+    let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
+    let counts = confusion_matrix(test.labels(), &predictions, session.data.classes)?;
+    Ok(ConfusionMatrix::new(&counts).title("Krotov-Hopfield on the test images").draw()?)
 }
 
 fn main() -> ExitCode {

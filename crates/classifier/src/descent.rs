@@ -80,19 +80,20 @@ pub struct Epoch {
     pub loss: f32,
     /// Share of the epoch's examples that were classified right, each before its step.
     pub accuracy: f64,
-    /// The validation examples, judged after the epoch.
-    pub validation: Option<Evaluation>,
+    /// The sets that were asked for, by name, judged after the epoch.
+    pub judged: Vec<(&'static str, Evaluation)>,
     /// Wall time of the epoch's steps, in seconds.
     pub seconds: f64,
 }
 
-/// Trains `network` on `examples`; `seed` decides the shuffles. Nothing is read from the device until an epoch ends.
+/// Trains `network` on `examples` and judges it on the sets `judged` after each epoch; `seed` decides the shuffles.
+/// Nothing is read from the device until an epoch ends.
 pub fn train(
     network: &dyn Network,
     config: &DescentConfig,
     seed: u64,
     examples: &Labelled,
-    validation: Option<&Labelled>,
+    judged: &[(&'static str, &Labelled)],
     observers: &mut [&mut dyn Observer<Epoch>],
 ) -> Result<()> {
     config.validate()?;
@@ -115,8 +116,9 @@ pub fn train(
         }
         let (loss, accuracy) = tally.read(batches.len() * config.batch_size, batches.len())?;
         let seconds = begin.elapsed().as_secs_f64();
-        let validation = validation.map(|examples| evaluate(network, examples, &config.loss)).transpose()?;
-        notify(observers, &Epoch { epoch: epoch + 1, loss, accuracy, validation, seconds })?;
+        let judge = |&(name, examples): &(_, &_)| Ok((name, evaluate(network, examples, &config.loss)?));
+        let judged = judged.iter().map(judge).collect::<Result<_>>()?;
+        notify(observers, &Epoch { epoch: epoch + 1, loss, accuracy, judged, seconds })?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@
 //!
 //! let readout = SoftmaxRegression::new(2, 2, &Device::Cpu)?;
 //! let config = DescentConfig { epochs: 40, batch_size: 20, learning_rate: 0.1, ..Default::default() };
-//! train(&readout, &config, 0, &examples, None, &mut [])?;
+//! train(&readout, &config, 0, &examples, &[], &mut [])?;
 //! assert!(evaluate(&readout, &examples, &config.loss)?.accuracy > 0.97);
 //! # Ok::<(), candle_core::Error>(())
 //! ```

@@ -5,62 +5,62 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use candle_core::Error;
-use hebbian::{Epoch, LearningRule};
+use hebbian::{Ended, Event, LearningRule};
 use hebbian_plots::{Film, ReceptiveFields};
 use hebbian_training::{Observer, replace_file};
 
-/// Frames of a film beside its first: long trainings are filmed every few epochs.
+/// Frames of a film beside its first.
 const FRAMES: usize = 50;
-const FRAME_TIME: Duration = Duration::from_millis(200);
+const FRAME_TIME: Duration = Duration::from_millis(150);
 const WIDTH: usize = 600;
 
-/// Adds a frame after an epoch. The file is a whole film at every moment, and holds all that a resumed run needs.
+/// Adds a frame every so many steps. The file is a whole film at every moment, and holds all that a resumed run needs.
 pub(crate) struct Shooting {
     path: PathBuf,
     film: Film,
     image: (usize, usize),
-    epochs: usize,
+    steps: usize,
 }
 
 impl Shooting {
-    /// Goes on with the film at `path` where `epochs_done` of `epochs` are behind, or begins with a frame of `rule` as
-    /// it is; `image` is the height and width of a receptive field.
+    /// Goes on with the film at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it is;
+    /// `image` is the height and width of a receptive field.
     pub(crate) fn begin<R: LearningRule>(
         path: PathBuf,
         image: (usize, usize),
         rule: &R,
-        (epochs_done, epochs): (usize, usize),
+        (done, steps): (usize, usize),
     ) -> Result<Self> {
-        let mut shooting = Self { path, film: Film::new(FRAME_TIME), image, epochs };
-        if epochs_done > 0 {
+        let mut shooting = Self { path, film: Film::new(FRAME_TIME), image, steps };
+        if done > 0 {
             let bytes = std::fs::read(&shooting.path).with_context(|| shooting.path.display().to_string())?;
             shooting.film = Film::open(&bytes).with_context(|| shooting.path.display().to_string())?;
-            shooting.film.truncate(1 + (1..=epochs_done).filter(|&epoch| shooting.is_filmed(epoch)).count());
+            shooting.film.truncate(1 + shooting.frames_after(done));
         } else {
             shooting.shoot(rule, 0)?;
         }
         Ok(shooting)
     }
 
-    fn is_filmed(&self, epoch: usize) -> bool {
-        let frame = |epoch: usize| epoch * FRAMES / self.epochs.max(FRAMES);
-        self.epochs <= FRAMES || frame(epoch) > frame(epoch - 1)
+    /// How many frames beside the first a film has after `step` steps.
+    fn frames_after(&self, step: usize) -> usize {
+        step * FRAMES.min(self.steps) / self.steps
     }
 
-    fn shoot<R: LearningRule>(&mut self, rule: &R, epoch: usize) -> Result<()> {
-        let title = format!("{}, epoch {epoch} of {}", rule.name(), self.epochs);
+    fn shoot<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
+        let title = format!("{}, step {step} of {}", rule.name(), self.steps);
         let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10)).width(WIDTH).title(title);
         self.film.push(&fields.draw()?)?;
         replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())
     }
 }
 
-impl<R: LearningRule> Observer<Epoch<'_, R>> for Shooting {
-    fn observe(&mut self, event: &Epoch<'_, R>) -> candle_core::Result<()> {
-        let epoch = event.fit.epoch();
-        if !self.is_filmed(epoch) {
+impl<R: LearningRule> Observer<Event<'_, R>> for Shooting {
+    fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
+        let step = event.fit.step();
+        if matches!(event.ended, Ended::Epoch(_)) || self.frames_after(step) == self.frames_after(step - 1) {
             return Ok(());
         }
-        self.shoot(event.rule, epoch).map_err(|error| Error::msg(format!("{error:#}")))
+        self.shoot(event.rule, step).map_err(|error| Error::msg(format!("{error:#}")))
     }
 }

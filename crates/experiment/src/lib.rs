@@ -52,4 +52,4 @@ pub use metrics::{Metric, Metrics, Phase};
 pub use progress::Progress;
 pub use results::{Results, Row};
 pub use run_folder::RunFolder;
-pub use session::{ReadOut, Session};
+pub use session::{Place, Session};

@@ -9,6 +9,8 @@ use hebbian_training::replace_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Place;
+
 /// What a model was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,7 +26,7 @@ pub enum Phase {
 pub struct Metric {
     /// The run's seed.
     pub seed: u64,
-    /// The row that the epoch belongs to.
+    /// The model, or the name of the row that the epoch belongs to.
     pub model: String,
     /// What the model was doing.
     pub phase: Phase,
@@ -69,19 +71,40 @@ impl Metrics {
     }
 
     /// The epochs of one model in one phase, in order.
-    pub fn of<'a>(&'a self, seed: u64, model: &'a str, phase: Phase) -> impl Iterator<Item = &'a Metric> {
-        self.all.iter().filter(move |m| m.seed == seed && m.model == model && m.phase == phase)
+    pub fn of(&self, place: Place<'_>, phase: Phase) -> impl Iterator<Item = &Metric> {
+        self.all.iter().filter(move |metric| metric.is_of(place, phase))
     }
 
     /// Wall time of all epochs of one model in one phase.
-    pub fn seconds(&self, seed: u64, model: &str, phase: Phase) -> f64 {
-        self.of(seed, model, phase).map(|metric| metric.seconds).sum()
+    pub fn seconds(&self, place: Place<'_>, phase: Phase) -> f64 {
+        self.of(place, phase).map(|metric| metric.seconds).sum()
     }
 
     /// Points `(epoch, value)` of what was measured under `name`.
-    pub fn curve(&self, seed: u64, model: &str, phase: Phase, name: &str) -> Vec<(f64, f64)> {
-        let point = |metric: &Metric| Some((metric.epoch as f64, metric.values.get(name)?.as_f64()?));
-        self.of(seed, model, phase).filter_map(point).collect()
+    pub fn curve(&self, place: Place<'_>, phase: Phase, name: &str) -> Vec<(f64, f64)> {
+        let point = |metric: &Metric| Some((metric.epoch as f64, metric.value(name)?));
+        self.of(place, phase).filter_map(point).collect()
+    }
+}
+
+impl Metric {
+    pub(crate) fn of(
+        place: Place<'_>,
+        phase: Phase,
+        epoch: usize,
+        seconds: f64,
+        values: Map<String, Value>,
+    ) -> Self {
+        Self { seed: place.seed, model: place.name.to_owned(), phase, epoch, seconds, values }
+    }
+
+    pub(crate) fn is_of(&self, place: Place<'_>, phase: Phase) -> bool {
+        (self.seed, self.model.as_str(), self.phase) == (place.seed, place.name, phase)
+    }
+
+    /// What was measured under `name`.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.values.get(name)?.as_f64()
     }
 }
 

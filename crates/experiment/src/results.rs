@@ -17,6 +17,9 @@ pub struct Row {
     pub model: String,
     /// Hidden units, if it has any.
     pub units: Option<usize>,
+    /// What was made of the hidden units, where an experiment compares several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readout: Option<String>,
     /// Share of the training images classified right, after training.
     pub train_accuracy: Option<f64>,
     /// Share of the validation images classified right.
@@ -31,13 +34,16 @@ pub struct Row {
     pub learn_epochs: Option<usize>,
     /// Wall time of computing the features and training the readout.
     pub readout_seconds: Option<f64>,
+    /// Units that match no training image best, where an experiment counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_units: Option<f64>,
     /// The test accuracy of each seed.
     #[serde(default)]
     pub test_accuracies: Vec<f64>,
 }
 
 impl Row {
-    /// One row from the rows of all seeds, which are of one model.
+    /// One row from the rows of all seeds, which have one name.
     fn over_seeds(rows: &[&Row]) -> Option<Row> {
         let first = *rows.first()?;
         let mean_of = |field: fn(&Row) -> Option<f64>| {
@@ -48,6 +54,7 @@ impl Row {
         Some(Row {
             model: first.model.clone(),
             units: first.units,
+            readout: first.readout.clone(),
             train_accuracy: mean_of(|row| row.train_accuracy),
             validation_accuracy: mean_of(|row| row.validation_accuracy),
             test_accuracy: mean_of(|row| row.test_accuracy),
@@ -55,6 +62,7 @@ impl Row {
             learn_seconds: mean_of(|row| row.learn_seconds),
             learn_epochs: first.learn_epochs,
             readout_seconds: mean_of(|row| row.readout_seconds),
+            idle_units: mean_of(|row| row.idle_units),
             test_accuracies: test,
         })
     }
@@ -84,22 +92,22 @@ pub struct Results {
 }
 
 impl Results {
-    /// Gathers the rows of all seeds; models keep the order in which they first appear.
-    pub fn new<E: Experiment>(experiment: &E, device: &Device, data: &Data, rows: &[Row]) -> Self {
-        let mut models: Vec<&str> = Vec::new();
-        for row in rows {
-            if !models.contains(&row.model.as_str()) {
-                models.push(&row.model);
+    /// Gathers the named rows of all seeds; names keep the order in which they first appear.
+    pub fn new<E: Experiment>(experiment: &E, device: &Device, data: &Data, rows: &[(String, Row)]) -> Self {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in rows {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
             }
         }
-        let of = |model: &str| rows.iter().filter(|row| row.model == model).collect::<Vec<_>>();
+        let of = |name: &str| rows.iter().filter(|row| row.0 == name).map(|row| &row.1).collect::<Vec<_>>();
         Self {
             example: E::NAME,
             version: env!("CARGO_PKG_VERSION"),
             device: device_name(device),
             seeds: experiment.common().all_seeds(),
             dataset: data.summary(),
-            rows: models.iter().filter_map(|model| Row::over_seeds(&of(model))).collect(),
+            rows: names.iter().filter_map(|name| Row::over_seeds(&of(name))).collect(),
         }
     }
 
@@ -108,24 +116,15 @@ impl Results {
         Ok(serde_json::to_string_pretty(&json!(self))? + "\n")
     }
 
-    /// The table that ends a run.
+    /// The table that ends a run, without the columns that would be empty.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header(["model", "units", "train %", "validation %", "test %", "learn s", "readout s"]);
+        let columns: Vec<&Column> =
+            COLUMNS.iter().filter(|(_, show)| self.rows.iter().any(|row| show(row).is_some())).collect();
+        table.set_header(columns.iter().map(|(title, _)| *title));
         for row in &self.rows {
-            let percent = |value: Option<f64>| cell(value, |value| format!("{:.2}", 100.0 * value));
-            let seconds = |value: Option<f64>| cell(value, |value| format!("{value:.1}"));
-            let std = row.test_accuracy_std.map(|std| format!(" ± {:.2}", 100.0 * std)).unwrap_or_default();
-            table.add_row([
-                row.model.clone(),
-                cell(row.units, |units| units.to_string()),
-                percent(row.train_accuracy),
-                percent(row.validation_accuracy),
-                percent(row.test_accuracy) + &std,
-                seconds(row.learn_seconds),
-                seconds(row.readout_seconds),
-            ]);
+            table.add_row(columns.iter().map(|(_, show)| show(row).unwrap_or_else(|| "-".to_owned())));
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -134,8 +133,29 @@ impl Results {
     }
 }
 
-fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
-    value.map_or_else(|| "-".to_owned(), show)
+type Column = (&'static str, fn(&Row) -> Option<String>);
+
+const COLUMNS: [Column; 9] = [
+    ("model", |row| Some(row.model.clone())),
+    ("units", |row| row.units.map(|units| units.to_string())),
+    ("idle", |row| row.idle_units.map(|units| units.to_string())),
+    ("readout", |row| row.readout.clone()),
+    ("train %", |row| row.train_accuracy.map(percent)),
+    ("validation %", |row| row.validation_accuracy.map(percent)),
+    ("test %", |row| {
+        let std = row.test_accuracy_std.map(|std| format!(" ± {}", percent(std))).unwrap_or_default();
+        row.test_accuracy.map(|accuracy| percent(accuracy) + &std)
+    }),
+    ("learn s", |row| row.learn_seconds.map(seconds)),
+    ("readout s", |row| row.readout_seconds.map(seconds)),
+];
+
+fn percent(share: f64) -> String {
+    format!("{:.2}", 100.0 * share)
+}
+
+fn seconds(seconds: f64) -> String {
+    format!("{seconds:.1}")
 }
 
 #[cfg(test)]

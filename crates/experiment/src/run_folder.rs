@@ -24,6 +24,7 @@ pub struct RunFolder {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Finished {
     seed: u64,
+    name: String,
     row: Row,
 }
 
@@ -82,20 +83,19 @@ impl RunFolder {
         Metrics::open(self.file("metrics.jsonl"))
     }
 
-    /// The row of a model and seed, if it is finished.
-    pub fn row(&self, seed: u64, model: &str) -> Option<&Row> {
-        let done = self.finished.iter().find(|finished| finished.seed == seed && finished.row.model == model);
-        done.map(|finished| &finished.row)
+    /// Whether the row of a name and seed is finished.
+    pub fn has(&self, seed: u64, name: &str) -> bool {
+        self.finished.iter().any(|finished| finished.seed == seed && finished.name == name)
     }
 
-    /// All finished rows.
-    pub fn rows(&self) -> Vec<Row> {
-        self.finished.iter().map(|finished| finished.row.clone()).collect()
+    /// All finished rows with their names.
+    pub fn rows(&self) -> Vec<(String, Row)> {
+        self.finished.iter().map(|finished| (finished.name.clone(), finished.row.clone())).collect()
     }
 
     /// Records that a row is done.
-    pub fn finish(&mut self, seed: u64, row: Row) -> Result<()> {
-        self.finished.push(Finished { seed, row });
+    pub fn finish(&mut self, seed: u64, name: &str, row: Row) -> Result<()> {
+        self.finished.push(Finished { seed, name: name.to_owned(), row });
         let path = self.progress_file("rows.json");
         replace_file(&path, &serde_json::to_vec_pretty(&self.finished)?)
             .with_context(|| path.display().to_string())

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use candle_core::{Device, Error};
-use hebbian::{Epoch, Fit, FitConfig, LearningRule, SaveCheckpoint};
+use candle_nn::Module;
+use hebbian::{Event, Fit, FitConfig, LearningRule, SaveCheckpoint};
 use hebbian_classifier::{
-    DescentConfig, Epoch as DescentEpoch, Evaluation, Features, Labelled, Network, SoftmaxRegression,
-    evaluate, respond, train,
+    DescentConfig, Epoch, Labelled, Network, SoftmaxRegression, evaluate, respond, train,
 };
 use hebbian_plots::Picture;
 use hebbian_training::{Checkpoint, Invalid};
@@ -27,17 +27,16 @@ pub struct Session {
     pub metrics: Metrics,
     progress: Progress,
     folder: RunFolder,
-    primary: (&'static str, u64),
+    primary: Place<'static>,
 }
 
-/// A readout that was trained on features, and how it did.
-pub struct ReadOut {
-    /// The trained readout.
-    pub readout: SoftmaxRegression,
-    /// The row, its learning fields still open.
-    pub row: Row,
-    /// What the readout made of the test images.
-    pub test: Evaluation,
+/// Which model of which seed: where its metrics, its checkpoint and its row belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// The model, or a name that tells a row from all others of its seed.
+    pub name: &'a str,
 }
 
 impl Session {
@@ -50,24 +49,27 @@ impl Session {
         let device = common.device.open()?;
         let data = Data::load(common, &device)?;
         let (size, most) = (common.batch_size, data.train.len());
-        let batch_size =
-            Invalid::unless(size <= most, "batch_size", size, format!("1 to the training images ({most})"));
-        flagged("", batch_size)?;
+        let allowed = format!("1 to the training images ({most})");
+        flagged("", Invalid::unless(size <= most, "batch_size", size, allowed))?;
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics()?;
-        Ok(Self { device, data, metrics, progress, folder, primary: (primary, common.seed) })
+        let primary = Place { seed: common.seed, name: primary };
+        Ok(Self { device, data, metrics, progress, folder, primary })
     }
 
     /// Whether this is the model and seed that the folder's checkpoint and pictures are of.
-    pub fn is_primary(&self, model: &str, seed: u64) -> bool {
-        (model, seed) == self.primary
+    pub fn is_primary(&self, place: Place<'_>) -> bool {
+        place == self.primary
     }
 
     /// The checkpoint of one model and seed.
-    pub fn checkpoint_path(&self, model: &str, seed: u64) -> PathBuf {
-        match self.is_primary(model, seed) {
+    pub fn checkpoint_path(&self, place: Place<'_>) -> PathBuf {
+        match self.is_primary(place) {
             true => self.folder.file("checkpoint.safetensors"),
-            false => self.folder.progress_file(&format!("{model}-seed-{seed}.safetensors")),
+            false => {
+                let name = place.name.replace(' ', "-");
+                self.folder.progress_file(&format!("{name}-seed-{}.safetensors", place.seed))
+            }
         }
     }
 
@@ -75,179 +77,200 @@ impl Session {
     /// of the metrics what only the rule knows.
     pub fn learn<R: LearningRule>(
         &mut self,
-        seed: u64,
+        place: Place<'_>,
         rule: &mut R,
         config: &FitConfig,
         measure: impl Fn(&R) -> Result<Map<String, Value>>,
     ) -> Result<Fit> {
-        let model = rule.name();
-        let path = self.checkpoint_path(model, seed);
+        let path = self.checkpoint_path(place);
         let mut fit = match path.exists() {
             true => {
                 let checkpoint = Checkpoint::load(&path, &self.device)?;
-                Fit::resume(config.clone(), seed, rule, &checkpoint)
+                Fit::resume(config.clone(), place.seed, rule, &checkpoint)
                     .with_context(|| format!("--resume: {}", path.display()))?
             }
-            false => Fit::new(config.clone(), seed)?,
+            false => Fit::new(config.clone(), place.seed)?,
         };
         let done = fit.epoch();
-        self.metrics.retain(|m| {
-            (m.seed, m.model.as_str(), m.phase) != (seed, model, Phase::Learn) || m.epoch <= done
-        })?;
+        self.metrics.retain(|m| !m.is_of(place, Phase::Learn) || m.epoch <= done)?;
 
-        let bar = self.progress.bar(&format!("{model}: learn"), config.epochs, done);
+        let steps = config.epochs * (self.data.train.len() / config.batch_size);
+        let mut film = self.shooting(place, rule, (fit.step(), steps))?;
+        let bar = self.progress.bar(&format!("{}: learn", place.name), config.epochs, done);
         let metrics = &mut self.metrics;
-        let mut log = |epoch: &Epoch<'_, R>| {
+        let mut log = |event: &Event<'_, R>| {
+            let Some(report) = event.epoch_report() else { return Ok(()) };
             bar.inc(1);
-            let report = &epoch.report;
-            let mut values = measure(epoch.rule).map_err(|error| Error::msg(format!("{error:#}")))?;
+            let mut values = measure(event.rule).map_err(plain)?;
             values.insert("update_size".into(), json!(report.update_size));
             values.insert("idle_units".into(), json!(report.idle_units()));
-            let (epoch, seconds) = (epoch.fit.epoch(), report.seconds);
-            let metric =
-                Metric { seed, model: model.to_owned(), phase: Phase::Learn, epoch, seconds, values };
-            metrics.push(metric).map_err(|error| Error::msg(format!("{error:#}")))
+            let (epoch, seconds) = (event.fit.epoch(), report.seconds);
+            metrics.push(Metric::of(place, Phase::Learn, epoch, seconds, values)).map_err(plain)
         };
         let mut save = SaveCheckpoint { path };
-        let shape = self.data.shape;
-        if (model, seed) == self.primary {
-            let film = self.folder.file("film.gif");
-            let epochs = (done, config.epochs);
-            let mut film = Shooting::begin(film, (shape.height, shape.width), rule, epochs)?;
-            fit.run(rule, self.data.train.inputs(), &mut [&mut log, &mut film, &mut save])?;
-        } else {
-            fit.run(rule, self.data.train.inputs(), &mut [&mut log, &mut save])?;
+        let inputs = self.data.train.inputs();
+        match &mut film {
+            Some(film) => fit.run(rule, inputs, &mut [&mut log, film, &mut save])?,
+            None => fit.run(rule, inputs, &mut [&mut log, &mut save])?,
         }
         bar.finish_and_clear();
         Ok(fit)
     }
 
-    /// Trains `network` on `examples`, its epochs in the metrics. Gives the wall time of the training steps.
-    #[allow(clippy::too_many_arguments)]
+    /// The film of the primary model.
+    fn shooting<R: LearningRule>(
+        &self,
+        place: Place<'_>,
+        rule: &R,
+        steps: (usize, usize),
+    ) -> Result<Option<Shooting>> {
+        if !self.is_primary(place) {
+            return Ok(None);
+        }
+        let shape = self.data.shape;
+        let film = self.folder.file("film.gif");
+        Shooting::begin(film, (shape.height, shape.width), rule, steps).map(Some)
+    }
+
+    /// Trains `network` on `examples` and judges it on the sets `judged` after each epoch, all in the metrics.
     pub fn descend(
         &mut self,
-        seed: u64,
-        model: &str,
-        phase: Phase,
+        (place, phase): (Place<'_>, Phase),
         network: &dyn Network,
         config: &DescentConfig,
         examples: &Labelled,
-        validation: Option<&Labelled>,
-    ) -> Result<f64> {
-        self.metrics.retain(|m| (m.seed, m.model.as_str(), m.phase) != (seed, model, phase))?;
+        judged: &[(&'static str, &Labelled)],
+    ) -> Result<()> {
+        self.metrics.retain(|metric| !metric.is_of(place, phase))?;
         let what = if phase == Phase::Learn { "learn" } else { "read out" };
-        let bar = self.progress.bar(&format!("{model}: {what}"), config.epochs, 0);
+        let bar = self.progress.bar(&format!("{}: {what}", place.name), config.epochs, 0);
         let metrics = &mut self.metrics;
-        let mut log = |epoch: &DescentEpoch| {
+        let mut log = |epoch: &Epoch| {
             bar.inc(1);
             let mut values = Map::new();
             values.insert("train_loss".into(), json!(epoch.loss));
             values.insert("train_accuracy".into(), json!(epoch.accuracy));
-            if let Some(validation) = &epoch.validation {
-                bar.set_message(format!("validation {:.2} %", 100.0 * validation.accuracy));
-                values.insert("validation_loss".into(), json!(validation.loss));
-                values.insert("validation_accuracy".into(), json!(validation.accuracy));
+            for (set, evaluation) in &epoch.judged {
+                values.insert(format!("{set}_loss"), json!(evaluation.loss));
+                values.insert(format!("{set}_accuracy"), json!(evaluation.accuracy));
             }
-            let (epoch, seconds) = (epoch.epoch, epoch.seconds);
-            let metric = Metric { seed, model: model.to_owned(), phase, epoch, seconds, values };
-            metrics.push(metric).map_err(|error| Error::msg(format!("{error:#}")))
+            metrics.push(Metric::of(place, phase, epoch.epoch, epoch.seconds, values)).map_err(plain)
         };
-        train(network, config, seed, examples, validation, &mut [&mut log])?;
+        train(network, config, place.seed, examples, judged, &mut [&mut log])?;
         bar.finish_and_clear();
-        Ok(self.metrics.seconds(seed, model, phase))
+        Ok(())
     }
 
-    /// Trains a softmax readout on `features` and judges it on all three sets.
+    /// Trains `readout` on what `layer` makes of the images, and judges it on all three sets. The row's model and
+    /// learning fields are left open. With `test_by_epoch` the test images are judged after each epoch too, for a curve;
+    /// nothing is chosen by it.
     pub fn read_out(
         &mut self,
-        seed: u64,
-        model: &str,
-        features: &Features,
+        place: Place<'_>,
+        layer: &dyn Module,
+        readout: &SoftmaxRegression,
         config: &DescentConfig,
-    ) -> Result<ReadOut> {
-        let _span = tracing::info_span!("read out", model).entered();
+        test_by_epoch: bool,
+    ) -> Result<Row> {
+        let _span = tracing::info_span!("read out", name = place.name).entered();
         let begin = Instant::now();
-        let of = |examples: &Labelled| examples.with_inputs(respond(features, examples.inputs())?);
+        let of = |examples: &Labelled| examples.with_inputs(respond(layer, examples.inputs())?);
         let train = of(&self.data.train)?;
-        let validation = self.data.validation.as_ref().map(of).transpose()?;
         let features_seconds = begin.elapsed().as_secs_f64();
-        let units = train.inputs().dim(1)?;
-        let readout = SoftmaxRegression::new(units, self.data.classes, &self.device)?;
-        let seconds =
-            self.descend(seed, model, Phase::Readout, &readout, config, &train, validation.as_ref())?;
-        let accuracy = |examples: &Labelled| anyhow::Ok(evaluate(&readout, examples, &config.loss)?.accuracy);
-        let test = evaluate(&readout, &of(&self.data.test)?, &config.loss)?;
-        let row = Row {
-            model: model.to_owned(),
-            units: Some(units),
-            train_accuracy: Some(accuracy(&train)?),
-            validation_accuracy: validation.as_ref().map(accuracy).transpose()?,
-            test_accuracy: Some(test.accuracy),
-            readout_seconds: Some(features_seconds + seconds),
-            ..Row::default()
-        };
-        Ok(ReadOut { readout, row, test })
+        let validation = self.data.validation.as_ref().map(of).transpose()?;
+        let test = of(&self.data.test)?;
+        let judged = judged(validation.as_ref(), test_by_epoch.then_some(&test));
+        self.descend((place, Phase::Readout), readout, config, &train, &judged)?;
+        let seconds = self.metrics.seconds(place, Phase::Readout);
+        let accuracies = judge(readout, config, [Some(&train), validation.as_ref(), Some(&test)])?;
+        let units = Some(train.inputs().dim(1)?);
+        Ok(Row { units, readout_seconds: Some(features_seconds + seconds), ..accuracies })
     }
 
     /// Trains `network` on the images themselves and judges it on all three sets.
     pub fn learn_supervised(
         &mut self,
-        seed: u64,
-        model: &str,
-        units: Option<usize>,
+        place: Place<'_>,
         network: &dyn Network,
         config: &DescentConfig,
+        test_by_epoch: bool,
     ) -> Result<Row> {
-        let _span = tracing::info_span!("learn supervised", model).entered();
-        let (train, validation) = (self.data.train.clone(), self.data.validation.clone());
-        let seconds =
-            self.descend(seed, model, Phase::Learn, network, config, &train, validation.as_ref())?;
-        let accuracy = |examples: &Labelled| anyhow::Ok(evaluate(network, examples, &config.loss)?.accuracy);
-        Ok(Row {
-            model: model.to_owned(),
-            units,
-            train_accuracy: Some(accuracy(&train)?),
-            validation_accuracy: validation.as_ref().map(accuracy).transpose()?,
-            test_accuracy: Some(accuracy(&self.data.test)?),
-            learn_seconds: Some(seconds),
-            learn_epochs: Some(config.epochs),
-            ..Row::default()
-        })
+        let _span = tracing::info_span!("learn supervised", name = place.name).entered();
+        let Data { train, validation, test, .. } = &self.data;
+        let (train, validation, test) = (train.clone(), validation.clone(), test.clone());
+        let judged = judged(validation.as_ref(), test_by_epoch.then_some(&test));
+        self.descend((place, Phase::Learn), network, config, &train, &judged)?;
+        let seconds = self.metrics.seconds(place, Phase::Learn);
+        let accuracies = judge(network, config, [Some(&train), validation.as_ref(), Some(&test)])?;
+        Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(config.epochs), ..accuracies })
     }
 
-    /// Makes the row of a model and seed with `make`, unless an earlier part of the run has it.
-    pub fn row(&mut self, seed: u64, model: &str, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
-        if self.folder.row(seed, model).is_some() {
+    /// Whether an earlier part of the run has made this row.
+    pub fn has(&self, place: Place<'_>) -> bool {
+        self.folder.has(place.seed, place.name)
+    }
+
+    /// Makes a row with `make`, unless an earlier part of the run has it.
+    pub fn row(&mut self, place: Place<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
+        let Place { seed, name } = place;
+        if self.has(place) {
             return Ok(());
         }
-        let row = make(self).with_context(|| format!("{model}, seed {seed}"))?;
+        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
         let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
         let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
-        self.progress.say(format!("{model}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
-        self.folder.finish(seed, row)
+        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
+        self.folder.finish(seed, name, row)
     }
 
     /// Writes a picture into the folder.
-    pub fn draw(&mut self, name: &str, picture: &Picture) -> Result<()> {
+    pub fn draw(&self, name: &str, picture: &Picture) -> Result<()> {
         self.folder.write(name, picture.png()?)
+    }
+
+    /// All rows so far, with their names.
+    pub fn rows(&self) -> Vec<(String, Row)> {
+        self.folder.rows()
     }
 
     /// Writes `results.json`, prints the table, and says where the `pictures` are.
     pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
         let results = Results::new(experiment, &self.device, &self.data, &self.folder.rows());
         self.folder.write("results.json", results.json()?)?;
-        println!("{}", results.table());
         let folder = self.folder.path().display();
-        let missing = pictures.iter().find(|name| !self.folder.file(name).exists());
-        match missing {
-            Some(name) => Err(anyhow!("{folder}: {name} was not drawn")),
-            None => {
-                println!("\npictures in {folder}: {}", pictures.join(", "));
-                println!(
-                    "numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml"
-                );
-                Ok(())
-            }
+        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
+            return Err(anyhow!("{folder}: {missing} was not drawn"));
         }
+        println!("{}\n", results.table());
+        println!("pictures in {folder}: {}", pictures.join(", "));
+        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
+        Ok(())
     }
+}
+
+fn judged<'a>(
+    validation: Option<&'a Labelled>,
+    test: Option<&'a Labelled>,
+) -> Vec<(&'static str, &'a Labelled)> {
+    let sets = [("validation", validation), ("test", test)];
+    sets.into_iter().filter_map(|(name, set)| Some((name, set?))).collect()
+}
+
+/// A row of nothing but accuracies, for training, validation and test examples.
+fn judge(network: &dyn Network, config: &DescentConfig, sets: [Option<&Labelled>; 3]) -> Result<Row> {
+    let accuracy = |set: Option<&Labelled>| {
+        set.map(|set| anyhow::Ok(evaluate(network, set, &config.loss)?.accuracy)).transpose()
+    };
+    let [train, validation, test] = sets.map(accuracy);
+    Ok(Row {
+        train_accuracy: train?,
+        validation_accuracy: validation?,
+        test_accuracy: test?,
+        ..Row::default()
+    })
+}
+
+/// Observers speak candle's errors; the chain becomes one message.
+fn plain(error: anyhow::Error) -> Error {
+    Error::msg(format!("{error:#}"))
 }

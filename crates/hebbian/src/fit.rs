@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use hebbian::{Epoch, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+//! use hebbian::{Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
 //! use hebbian_training::Generator;
 //!
 //! let inputs = Generator::new(0, "inputs").uniform((500, 16), 0.0, 1.0, &Device::Cpu)?;
@@ -11,9 +11,11 @@
 //!
 //! let config = FitConfig { epochs: 3, batch_size: 100, ..Default::default() };
 //! let mut epochs_seen = 0;
-//! let mut count = |epoch: &Epoch<'_, KrotovHopfield>| {
-//!     epochs_seen += 1;
-//!     assert_eq!(epoch.report.wins.iter().sum::<u32>(), 500);
+//! let mut count = |event: &Event<'_, KrotovHopfield>| {
+//!     if let Some(report) = event.epoch_report() {
+//!         epochs_seen += 1;
+//!         assert_eq!(report.wins.iter().sum::<u32>(), 500);
+//!     }
 //!     Ok(())
 //! };
 //! Fit::new(config, 0)?.run(&mut rule, &inputs, &mut [&mut count])?;
@@ -58,6 +60,9 @@ impl FitConfig {
     }
 }
 
+/// Those who watch a training.
+pub type Observers<'o, R> = [&'o mut dyn for<'a> Observer<Event<'a, R>>];
+
 /// The training of one rule: where it stands between two epochs.
 #[derive(Clone, Debug)]
 pub struct Fit {
@@ -67,14 +72,33 @@ pub struct Fit {
     step: usize,
 }
 
-/// One epoch has ended.
-pub struct Epoch<'a, R: ?Sized> {
-    /// The training, standing after this epoch.
+/// Something that observers may want to see.
+pub struct Event<'a, R: ?Sized> {
+    /// The training as it stands now.
     pub fit: &'a Fit,
-    /// The rule as this epoch left it.
+    /// The rule as it is now.
     pub rule: &'a R,
-    /// What happened in the epoch.
-    pub report: Report,
+    /// What has just ended.
+    pub ended: Ended,
+}
+
+/// What an [`Event`] is the end of.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// A step.
+    Step,
+    /// An epoch, after its last step.
+    Epoch(Report),
+}
+
+impl<R: ?Sized> Event<'_, R> {
+    /// The report, if an epoch has ended.
+    pub fn epoch_report(&self) -> Option<&Report> {
+        match &self.ended {
+            Ended::Epoch(report) => Some(report),
+            Ended::Step => None,
+        }
+    }
 }
 
 /// One epoch in numbers.
@@ -84,7 +108,7 @@ pub struct Report {
     pub update_size: f32,
     /// How often each unit won, `(units)`.
     pub wins: Vec<u32>,
-    /// Wall time of the epoch's steps, in seconds.
+    /// Wall time of the epoch's steps, in seconds, without what the observers took.
     pub seconds: f64,
 }
 
@@ -149,7 +173,7 @@ impl Fit {
         &mut self,
         rule: &mut R,
         inputs: &Tensor,
-        observers: &mut [&mut dyn for<'a> Observer<Epoch<'a, R>>],
+        observers: &mut Observers<'_, R>,
     ) -> Result<()> {
         let examples = inputs.dim(0)?;
         check_finite("inputs", inputs)?;
@@ -161,19 +185,26 @@ impl Fit {
             format!("1 to the number of examples ({examples})"),
         )?;
         while self.epoch < self.config.epochs {
-            let report = self.run_epoch(rule, inputs)?;
+            let report = self.run_epoch(rule, inputs, observers)?;
             self.epoch += 1;
-            let event = Epoch { fit: self, rule: &*rule, report };
-            for observer in observers.iter_mut() {
-                observer.observe(&event)?;
-            }
+            self.tell(observers, rule, Ended::Epoch(report))?;
         }
         Ok(())
     }
 
-    fn run_epoch<R: LearningRule + ?Sized>(&mut self, rule: &mut R, inputs: &Tensor) -> Result<Report> {
+    fn tell<R: ?Sized>(&self, observers: &mut Observers<'_, R>, rule: &R, ended: Ended) -> Result<()> {
+        let event = Event { fit: self, rule, ended };
+        observers.iter_mut().try_for_each(|observer| observer.observe(&event))
+    }
+
+    fn run_epoch<R: LearningRule + ?Sized>(
+        &mut self,
+        rule: &mut R,
+        inputs: &Tensor,
+        observers: &mut Observers<'_, R>,
+    ) -> Result<Report> {
         let _span = tracing::info_span!("epoch", epoch = self.epoch).entered();
-        let begin = Instant::now();
+        let mut seconds = 0.0;
         rule.begin_epoch(self.epoch)?;
         let mut tally = None;
         let batches = Batches::shuffled(&mut self.shuffles, inputs.dim(0)?, self.config.batch_size);
@@ -181,13 +212,17 @@ impl Fit {
             let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
             rule.set_anneal(self.config.schedule.factor(progress));
             let _span = tracing::debug_span!("step").entered();
+            let begin = Instant::now();
             let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
             let learned = learned.map_err(|error| self.place(error))?;
             Tally::add(&mut tally, &learned)?;
             self.step += 1;
+            seconds += begin.elapsed().as_secs_f64();
+            self.tell(observers, &*rule, Ended::Step)?;
         }
+        let begin = Instant::now();
         let (update_size, wins) = tally.map_or(Ok((0.0, Vec::new())), |tally| tally.read(batches.len()))?;
-        Ok(Report { update_size, wins, seconds: begin.elapsed().as_secs_f64() })
+        Ok(Report { update_size, wins, seconds: seconds + begin.elapsed().as_secs_f64() })
     }
 
     fn place(&self, error: candle_core::Error) -> candle_core::Error {
@@ -250,8 +285,11 @@ pub struct SaveCheckpoint {
     pub path: PathBuf,
 }
 
-impl<R: LearningRule + ?Sized> Observer<Epoch<'_, R>> for SaveCheckpoint {
-    fn observe(&mut self, epoch: &Epoch<'_, R>) -> Result<()> {
-        Ok(epoch.fit.checkpoint(epoch.rule)?.save(&self.path)?)
+impl<R: LearningRule + ?Sized> Observer<Event<'_, R>> for SaveCheckpoint {
+    fn observe(&mut self, event: &Event<'_, R>) -> Result<()> {
+        match event.ended {
+            Ended::Epoch(_) => Ok(event.fit.checkpoint(event.rule)?.save(&self.path)?),
+            Ended::Step => Ok(()),
+        }
     }
 }

@@ -8,6 +8,6 @@ pub mod ops;
 pub mod rule;
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
-pub use fit::{Epoch, Fit, FitConfig, Report, SaveCheckpoint};
+pub use fit::{Ended, Event, Fit, FitConfig, Observers, Report, SaveCheckpoint};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use rule::{Learned, LearningRule};
