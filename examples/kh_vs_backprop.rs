@@ -12,7 +12,7 @@ use hebbian_classifier::{
     SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,
 };
 use hebbian_experiment::{Common, Experiment, Phase, Place, Row, Session, flagged};
-use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Series};
+use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -128,7 +128,7 @@ impl Experiment for Arguments {
 impl Arguments {
     fn rule(&self) -> KrotovHopfieldConfig {
         let Self { p, k, delta, learning_rate, init_mean, init_std, .. } = *self;
-        KrotovHopfieldConfig { units: self.common.units, p, k, delta, learning_rate, init_mean, init_std }
+        KrotovHopfieldConfig { units: self.units(), p, k, delta, learning_rate, init_mean, init_std }
     }
 
     fn fit(&self) -> FitConfig {
@@ -165,7 +165,12 @@ impl Arguments {
         }
     }
 
+    fn units(&self) -> usize {
+        self.common.units.all()[0]
+    }
+
     fn validate(&self) -> Result<()> {
+        self.common.units.only()?;
         flagged("", self.rule().validate())?;
         flagged("", self.fit().validate())?;
         flagged("feature-", self.features().validate())?;
@@ -190,7 +195,10 @@ impl Arguments {
         self.add_readout(&mut checkpoint, &features, &readout)?;
         checkpoint.save(&session.checkpoint_path(place))?;
         if session.is_primary(place) {
-            session.draw("weights.png", &receptive_fields(session, &rule.weights()?, "Krotov-Hopfield")?)?;
+            session.draw(
+                "weights.png",
+                &self.receptive_fields(session, &rule.weights()?, "Krotov-Hopfield", self.common.epochs)?,
+            )?;
             session.draw("confusion.png", &confusion(session, &features, &readout)?)?;
         }
         let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
@@ -203,7 +211,7 @@ impl Arguments {
         place: Place<'_>,
         features: &Features,
     ) -> Result<(Row, SoftmaxRegression)> {
-        let readout = SoftmaxRegression::new(self.common.units, session.data.classes, &session.device)?;
+        let readout = SoftmaxRegression::new(self.units(), session.data.classes, &session.device)?;
         let row = session.read_out(place, features, &readout, &self.readout(), false)?;
         Ok((Row { model: place.name.to_owned(), ..row }, readout))
     }
@@ -226,12 +234,13 @@ impl Arguments {
 
     fn backprop(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let place = Place { seed, name: BACKPROP };
-        let (inputs, units, classes) = (session.data.inputs(), self.common.units, session.data.classes);
+        let (inputs, units, classes) = (session.data.inputs(), self.units(), session.data.classes);
         let mut draws = Generator::new(seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.backprop_descent(), false)?;
         if seed == self.common.seed {
-            let picture = receptive_fields(session, &network.hidden_weights()?, "Backprop, first layer")?;
+            let picture =
+                self.receptive_fields(session, &network.hidden_weights()?, "backprop", self.backprop_epochs)?;
             session.draw("backprop_weights.png", &picture)?;
         }
         Ok(Row { model: BACKPROP.to_owned(), units: Some(units), ..row })
@@ -247,20 +256,33 @@ impl Arguments {
 
     fn random_projection(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
-        let weights =
-            random_projection(self.common.units, session.data.inputs(), &mut draws, &session.device)?;
+        let weights = random_projection(self.units(), session.data.inputs(), &mut draws, &session.device)?;
         self.unlearned(session, Place { seed, name: RANDOM_PROJECTION }, weights)
     }
 
     fn random_images(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_IMAGES);
-        let weights = random_images(session.data.train.inputs(), self.common.units, &mut draws)?;
+        let weights = random_images(session.data.train.inputs(), self.units(), &mut draws)?;
         self.unlearned(session, Place { seed, name: RANDOM_IMAGES }, weights)
     }
 
     fn unlearned(&self, session: &mut Session, place: Place<'_>, weights: Tensor) -> Result<Row> {
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
         Ok(self.read_out(session, place, &features)?.0)
+    }
+
+    fn receptive_fields(
+        &self,
+        session: &Session,
+        weights: &Tensor,
+        name: &str,
+        epochs: usize,
+    ) -> Result<Picture> {
+        let (shape, units) = (session.data.shape, self.units());
+        let title = format!("{name}: {} of {units} units after {epochs} epochs", units.min(100));
+        let fields = ReceptiveFields::new(weights, (shape.height, shape.width), (10, 10));
+        // A few units that never converge would otherwise set the scale for all.
+        Ok(fields.scale(Scale::PerUnit).title(title).draw()?)
     }
 
     /// Accuracy and loss of the readout and of backprop, training and validation, as the notebook draws them.
@@ -297,11 +319,6 @@ fn norms(rule: &KrotovHopfield) -> Result<Map<String, Value>> {
     let at = |share: f64| norms[((norms.len() - 1) as f64 * share).round() as usize];
     let quantiles: Vec<f32> = [0.0, 0.1, 0.5, 0.9, 1.0].into_iter().map(at).collect();
     Ok(Map::from_iter([("norm_quantiles_0_10_50_90_100".to_owned(), json!(quantiles))]))
-}
-
-fn receptive_fields(session: &Session, weights: &Tensor, title: &str) -> Result<Picture> {
-    let shape = session.data.shape;
-    Ok(ReceptiveFields::new(weights, (shape.height, shape.width), (10, 10)).title(title).draw()?)
 }
 
 fn confusion(session: &Session, features: &Features, readout: &SoftmaxRegression) -> Result<Picture> {

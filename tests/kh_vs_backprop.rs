@@ -1,70 +1,38 @@
 //! The example `kh_vs_backprop` from its command line to the files that it leaves, at a small size.
 
-use std::ffi::OsStr;
+mod example;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
 use hebbian::rule;
 use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, SplitSizes, transforms};
 use hebbian_training::Checkpoint;
-use serde_json::Value;
 use tempfile::TempDir;
 
-const SMALL: [&str; 8] = [
-    "--units=60",
-    "--train-size=2000",
-    "--test-size=1000",
-    "--epochs=4",
-    "--readout-epochs=3",
-    "--backprop-epochs=1",
-    "--control-epochs=1",
-    "--batch-size=50",
-];
-
-fn example() -> Command {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
-    let mut command = Command::new(folder.join("examples").join("kh_vs_backprop"));
-    command.env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn run(out: &Path, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Output> {
-    example().args(SMALL).arg("--out").arg(out).args(flags).output().context("kh_vs_backprop")
-}
-
-fn succeed(out: &Path, flags: &[&str]) -> Result<String> {
-    let output = run(out, flags)?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// The one line that a refused command prints.
-fn refusal(output: &Output) -> Result<String> {
-    let code = output.status.code();
-    ensure!(code == Some(1) || code == Some(2), "exit code {code:?}");
-    let text = String::from_utf8(output.stderr.clone())?;
-    ensure!(text.lines().count() == 1 && text.starts_with("error: "), "{text}");
-    Ok(text)
-}
-
-fn results(out: &Path) -> Result<Value> {
-    Ok(serde_json::from_slice(&fs::read(out.join("results.json"))?)?)
-}
-
-fn checkpoint(out: &Path) -> Result<Vec<u8>> {
-    Ok(fs::read(out.join("checkpoint.safetensors"))?)
-}
+const EXAMPLE: Example = Example {
+    name: "kh_vs_backprop",
+    small: &[
+        "--units=60",
+        "--train-size=2000",
+        "--test-size=1000",
+        "--epochs=4",
+        "--readout-epochs=3",
+        "--backprop-epochs=1",
+        "--control-epochs=1",
+        "--batch-size=50",
+    ],
+};
 
 /// A finished small run, and the folder that goes when it is dropped.
 fn finished() -> Result<(TempDir, PathBuf)> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    succeed(&out, &[])?;
+    EXAMPLE.succeed(&out, &[])?;
     Ok((folder, out))
 }
 
@@ -72,17 +40,16 @@ fn finished() -> Result<(TempDir, PathBuf)> {
 fn a_run_leaves_a_table_results_metrics_pictures_and_a_checkpoint() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    let table = succeed(&out, &["--seeds=2"])?;
-    let results = results(&out)?;
-    let models: Vec<&str> =
-        results["rows"].as_array().context("rows")?.iter().filter_map(|row| row["model"].as_str()).collect();
+    let table = EXAMPLE.succeed(&out, &["--seeds=2"])?;
+    let (rows, results) = results(&out)?;
+    let models: Vec<&str> = rows.iter().filter_map(|row| row["model"].as_str()).collect();
     assert_eq!(
         models,
         ["krotov-hopfield", "backprop", "linear-control", "random-projection", "random-images"]
     );
     assert_eq!(results["seeds"], serde_json::json!([0, 1]));
     assert_eq!(results["dataset"]["validation"], 10_000);
-    for (row, model) in results["rows"].as_array().context("rows")?.iter().zip(models) {
+    for (row, model) in rows.iter().zip(models) {
         assert!(table.contains(model), "{table}");
         for field in ["train_accuracy", "validation_accuracy", "test_accuracy"] {
             let accuracy = row[field].as_f64().with_context(|| format!("{model}: {field}"))?;
@@ -94,8 +61,7 @@ fn a_run_leaves_a_table_results_metrics_pictures_and_a_checkpoint() -> Result<()
         assert!(fs::read(out.join(png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
-    let metrics = fs::read_to_string(out.join("metrics.jsonl"))?;
-    assert_eq!(metrics.lines().count(), 2 * (4 + 3 + 1 + 1 + 3 + 3));
+    assert_eq!(metrics_lines(&out)?, 2 * (4 + 3 + 1 + 1 + 3 + 3));
     Ok(())
 }
 
@@ -115,7 +81,7 @@ fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
     let test = Dataset::mnist()?.split(sizes)?.test;
     let inputs = respond(&features, &transforms::scale(test.images(), &Device::Cpu)?)?;
     let judged = evaluate(&readout, &Labelled::new(inputs, test.labels().clone())?, &Loss::default())?;
-    assert_eq!(results(&out)?["rows"][0]["test_accuracy"], judged.accuracy);
+    assert_eq!(test_accuracies(&out)?[0], judged.accuracy);
     Ok(())
 }
 
@@ -125,8 +91,13 @@ fn one_thread_and_two_give_the_same_checkpoint() -> Result<()> {
     let mut checkpoints = Vec::new();
     for threads in ["1", "2"] {
         let out = folder.path().join(threads);
-        let mut command = example();
-        command.args(SMALL).arg("--units=500").arg("--out").arg(&out).env("RAYON_NUM_THREADS", threads);
+        let mut command = EXAMPLE.command();
+        command
+            .args(EXAMPLE.small)
+            .arg("--units=500")
+            .arg("--out")
+            .arg(&out)
+            .env("RAYON_NUM_THREADS", threads);
         let output = command.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         checkpoints.push(checkpoint(&out)?);
@@ -135,45 +106,20 @@ fn one_thread_and_two_give_the_same_checkpoint() -> Result<()> {
     Ok(())
 }
 
-/// Starts a run and kills it as soon as `metrics.jsonl` has `lines` lines.
-fn killed(out: &Path, lines: usize) -> Result<()> {
-    let mut command = example();
-    let mut child =
-        command.args(SMALL).arg("--out").arg(out).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let metrics = out.join("metrics.jsonl");
-    while child.try_wait()?.is_none() {
-        let written = fs::read_to_string(&metrics).unwrap_or_default();
-        if written.lines().count() >= lines {
-            child.kill()?;
-            child.wait()?;
-            break;
-        }
-        std::thread::yield_now();
-    }
-    Ok(())
-}
-
 #[test]
 fn a_run_that_was_killed_ends_with_the_same_checkpoint_as_one_that_was_not() -> Result<()> {
     let (folder, whole) = finished()?;
     for lines in [0, 1, 3, 4, 5, 7, 8, 12] {
         let out = folder.path().join(format!("killed-{lines}"));
-        killed(&out, lines)?;
-        succeed(&out, &["--resume"])?;
+        EXAMPLE.kill_after(&out, lines)?;
+        EXAMPLE.succeed(&out, &["--resume"])?;
         assert!(checkpoint(&out)? == checkpoint(&whole)?, "killed after {lines} lines");
         assert!(
             fs::read(out.join("film.gif"))? == fs::read(whole.join("film.gif"))?,
             "film, killed after {lines}"
         );
-        let accuracies = |results: &Value| {
-            results["rows"]
-                .as_array()
-                .map(|rows| rows.iter().map(|row| row["test_accuracy"].clone()).collect::<Vec<_>>())
-        };
-        assert_eq!(accuracies(&results(&out)?), accuracies(&results(&whole)?));
-        let lines_of =
-            |out: &Path| fs::read_to_string(out.join("metrics.jsonl")).map(|text| text.lines().count());
-        assert_eq!(lines_of(&out)?, lines_of(&whole)?);
+        assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
+        assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
     }
     Ok(())
 }
@@ -182,7 +128,7 @@ fn a_run_that_was_killed_ends_with_the_same_checkpoint_as_one_that_was_not() -> 
 fn without_resume_an_earlier_run_is_kept_under_another_name() -> Result<()> {
     let (folder, out) = finished()?;
     let earlier = checkpoint(&out)?;
-    succeed(&out, &["--seed=1"])?;
+    EXAMPLE.succeed(&out, &["--seed=1"])?;
     assert!(checkpoint(&out)? != earlier);
     assert!(checkpoint(&folder.path().join("run-1"))? == earlier);
     Ok(())
@@ -192,7 +138,7 @@ fn without_resume_an_earlier_run_is_kept_under_another_name() -> Result<()> {
 fn resuming_with_other_settings_is_refused_and_changes_nothing() -> Result<()> {
     let (_folder, out) = finished()?;
     let before = checkpoint(&out)?;
-    let message = refusal(&run(&out, ["--resume", "--epochs=5"])?)?;
+    let message = refusal(&EXAMPLE.run(&out, ["--resume", "--epochs=5"])?)?;
     assert!(message.contains("--resume: epochs is 4 in") && message.contains("and 5 now"), "{message}");
     assert!(checkpoint(&out)? == before);
     Ok(())
@@ -216,7 +162,7 @@ fn resuming_from_a_checkpoint_of_another_rule_or_shape_is_refused() -> Result<()
         checkpoint.save(&path)?;
         fs::write(out.join("progress").join("rows.json"), "[]")?;
         let bytes = fs::read(&path)?;
-        let message = refusal(&run(&out, ["--resume", "--quiet"])?)?;
+        let message = refusal(&EXAMPLE.run(&out, ["--resume", "--quiet"])?)?;
         assert!(message.contains(expected), "{message}");
         assert!(fs::read(&path)? == bytes);
     }
@@ -248,7 +194,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--colour=red"], &["--colour"]),
     ];
     for (flags, expected) in cases {
-        let message = refusal(&run(&out, flags)?).with_context(|| format!("{flags:?}"))?;
+        let message = refusal(&EXAMPLE.run(&out, flags)?).with_context(|| format!("{flags:?}"))?;
         for part in expected {
             assert!(message.contains(part), "{flags:?}: {message}");
         }
@@ -261,7 +207,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
 fn a_batch_larger_than_the_training_set_is_refused_before_anything_is_written() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    let message = refusal(&run(&out, ["--batch-size=2001"])?)?;
+    let message = refusal(&EXAMPLE.run(&out, ["--batch-size=2001"])?)?;
     assert!(message.contains("--batch-size is 2001") && message.contains("2000"), "{message}");
     assert!(!out.exists());
     Ok(())
@@ -271,7 +217,7 @@ fn a_batch_larger_than_the_training_set_is_refused_before_anything_is_written() 
 #[test]
 fn cuda_without_cuda_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let message = refusal(&run(&folder.path().join("run"), ["--device=cuda"])?)?;
+    let message = refusal(&EXAMPLE.run(&folder.path().join("run"), ["--device=cuda"])?)?;
     assert!(message.contains("--device cuda:0") && message.contains("--features cuda"), "{message}");
     Ok(())
 }
@@ -281,12 +227,12 @@ fn a_folder_that_cannot_be_written_or_is_not_a_run_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("file");
     fs::write(&file, "precious")?;
-    let message = refusal(&run(&file.join("run"), ["--quiet"])?)?;
+    let message = refusal(&EXAMPLE.run(&file.join("run"), ["--quiet"])?)?;
     assert!(
         message.contains("--out") && message.contains("expected a folder that can be written"),
         "{message}"
     );
-    let message = refusal(&run(folder.path(), ["--quiet"])?)?;
+    let message = refusal(&EXAMPLE.run(folder.path(), ["--quiet"])?)?;
     assert!(message.contains("not empty, and not a run"), "{message}");
     assert_eq!(fs::read_to_string(&file)?, "precious");
     Ok(())
@@ -300,17 +246,17 @@ fn a_config_sets_what_flags_do_not_and_an_unknown_key_is_named() -> Result<()> {
     let out = folder.path().join("run");
 
     fs::write(&config, "units = 70\ndelta = 0.2\nunitz = 3\n")?;
-    let message = refusal(&run(&out, [&flag])?)?;
+    let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
     assert!(message.contains("unknown key `unitz`; allowed: device, dataset"), "{message}");
     fs::write(&config, "delta = 0.2\nk = \"seven\"\n")?;
-    let message = refusal(&run(&out, [&flag])?)?;
+    let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
     assert!(message.contains("config.toml") && message.contains("'seven' for '--k"), "{message}");
     fs::write(&config, "delta = \n")?;
-    let message = refusal(&run(&out, [&flag])?)?;
+    let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
     assert!(message.contains("config.toml: line 1"), "{message}");
 
     fs::write(&config, "units = 70\ndelta = 0.2\nsubtract_mean = true\n")?;
-    succeed(&out, &[&flag])?;
+    EXAMPLE.succeed(&out, &[&flag])?;
     let resolved: toml::Table = fs::read_to_string(out.join("config.toml"))?.parse()?;
     assert_eq!(resolved["units"].as_integer(), Some(60), "a flag wins");
     assert_eq!(resolved["delta"].as_float(), Some(0.2), "the config wins over the default");
@@ -319,19 +265,8 @@ fn a_config_sets_what_flags_do_not_and_an_unknown_key_is_named() -> Result<()> {
     // What a run leaves behind repeats it.
     let again = folder.path().join("again");
     let repeat = format!("--config={}", out.join("config.toml").display());
-    let output = example().arg(repeat).arg("--out").arg(&again).output()?;
+    let output = EXAMPLE.command().arg(repeat).arg("--out").arg(&again).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(checkpoint(&again)? == checkpoint(&out)?);
-    Ok(())
-}
-
-#[test]
-fn every_published_config_is_understood() -> Result<()> {
-    for entry in fs::read_dir("configs")? {
-        let config = format!("--config={}", entry?.path().display());
-        // A later flag that is refused shows that the whole config before it was taken.
-        let output = example().args([config.as_str(), "--k=0"]).output()?;
-        assert!(refusal(&output)?.contains("--k is 0"), "{config}");
-    }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The arguments that all examples share.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum, value_parser};
 use hebbian_training::Invalid;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::DeviceChoice;
 
@@ -44,9 +46,9 @@ pub struct Common {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_size: Option<usize>,
 
-    /// Hidden units
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    pub units: usize,
+    /// Hidden units; several numbers with commas where an example compares sizes
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub units: Units,
 
     /// Epochs of unsupervised learning
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -100,6 +102,51 @@ pub enum DatasetName {
     Mnist,
     /// Articles of clothing
     FashionMnist,
+}
+
+/// One number of hidden units, or several to compare: `2000`, `100,400,2000`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Units(Vec<usize>);
+
+impl Units {
+    /// All sizes, in the order in which they were given; at least one.
+    pub fn all(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The only size, for an example that compares none.
+    pub fn only(&self) -> Result<usize> {
+        match self.0[..] {
+            [units] => Ok(units),
+            _ => Err(anyhow!("--units is {self}; allowed: one number, since this example compares no sizes")),
+        }
+    }
+}
+
+impl FromStr for Units {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let sizes = text.split(',').map(|size| size.trim().parse().ok());
+        let sizes: Option<Vec<usize>> = sizes.collect();
+        sizes.map(Self).ok_or_else(|| "expected a whole number, or several with commas".to_owned())
+    }
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        formatter.write_str(&sizes.join(","))
+    }
+}
+
+impl Serialize for Units {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0[..] {
+            [units] => serializer.serialize_u64(units as u64),
+            _ => serializer.collect_str(self),
+        }
+    }
 }
 
 impl Common {

@@ -17,6 +17,11 @@ pub trait Experiment: Parser + Serialize {
     /// The arguments that it shares with the others.
     fn common(&self) -> &Common;
 
+    /// Every batch size by its field's name: none may be larger than the training set.
+    fn batch_sizes(&self) -> Vec<(&'static str, usize)> {
+        vec![("batch_size", self.common().batch_size)]
+    }
+
     /// Does it all.
     fn run(self) -> Result<()>;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use candle_core::Error;
 use hebbian::{Ended, Event, LearningRule};
-use hebbian_plots::{Film, ReceptiveFields};
+use hebbian_plots::{Film, ReceptiveFields, Scale};
 use hebbian_training::{Observer, replace_file};
 
 /// Frames of a film beside its first.
@@ -49,7 +49,8 @@ impl Shooting {
 
     fn shoot<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
         let title = format!("{}, step {step} of {}", rule.name(), self.steps);
-        let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10)).width(WIDTH).title(title);
+        let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10));
+        let fields = fields.scale(Scale::PerUnit).width(WIDTH).title(title);
         self.film.push(&fields.draw()?)?;
         replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())
     }

@@ -44,7 +44,7 @@ mod run_folder;
 mod session;
 mod trace;
 
-pub use arguments::{Common, DatasetName, flagged};
+pub use arguments::{Common, DatasetName, Units, flagged};
 pub use data::Data;
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main};

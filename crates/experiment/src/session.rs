@@ -8,7 +8,7 @@ use candle_core::{Device, Error};
 use candle_nn::Module;
 use hebbian::{Event, Fit, FitConfig, LearningRule, SaveCheckpoint};
 use hebbian_classifier::{
-    DescentConfig, Epoch, Labelled, Network, SoftmaxRegression, evaluate, respond, train,
+    DescentConfig, Epoch, Labelled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
 use hebbian_plots::Picture;
 use hebbian_training::{Checkpoint, Invalid};
@@ -27,7 +27,7 @@ pub struct Session {
     pub metrics: Metrics,
     progress: Progress,
     folder: RunFolder,
-    primary: Place<'static>,
+    primary: (u64, String),
 }
 
 /// Which model of which seed: where its metrics, its checkpoint and its row belong.
@@ -43,23 +43,25 @@ impl Session {
     /// Opens device, data and folder, in this order: a run that cannot begin leaves the folder as it was.
     ///
     /// `primary` is the model whose first seed `checkpoint.safetensors` and the film are of.
-    pub fn open<E: Experiment>(experiment: &E, primary: &'static str) -> Result<Self> {
+    pub fn open<E: Experiment>(experiment: &E, primary: &str) -> Result<Self> {
         let common = experiment.common();
         let progress = Progress::new(common.quiet);
         let device = common.device.open()?;
         let data = Data::load(common, &device)?;
-        let (size, most) = (common.batch_size, data.train.len());
-        let allowed = format!("1 to the training images ({most})");
-        flagged("", Invalid::unless(size <= most, "batch_size", size, allowed))?;
+        let most = data.train.len();
+        for (field, size) in experiment.batch_sizes() {
+            let allowed = format!("1 to the training images ({most})");
+            flagged("", Invalid::unless(size <= most, field, size, allowed))?;
+        }
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics()?;
-        let primary = Place { seed: common.seed, name: primary };
+        let primary = (common.seed, primary.to_owned());
         Ok(Self { device, data, metrics, progress, folder, primary })
     }
 
     /// Whether this is the model and seed that the folder's checkpoint and pictures are of.
     pub fn is_primary(&self, place: Place<'_>) -> bool {
-        place == self.primary
+        (place.seed, place.name) == (self.primary.0, self.primary.1.as_str())
     }
 
     /// The checkpoint of one model and seed.
@@ -182,7 +184,7 @@ impl Session {
         let judged = judged(validation.as_ref(), test_by_epoch.then_some(&test));
         self.descend((place, Phase::Readout), readout, config, &train, &judged)?;
         let seconds = self.metrics.seconds(place, Phase::Readout);
-        let accuracies = judge(readout, config, [Some(&train), validation.as_ref(), Some(&test)])?;
+        let accuracies = judge(readout, &config.loss, [Some(&train), validation.as_ref(), Some(&test)])?;
         let units = Some(train.inputs().dim(1)?);
         Ok(Row { units, readout_seconds: Some(features_seconds + seconds), ..accuracies })
     }
@@ -201,8 +203,14 @@ impl Session {
         let judged = judged(validation.as_ref(), test_by_epoch.then_some(&test));
         self.descend((place, Phase::Learn), network, config, &train, &judged)?;
         let seconds = self.metrics.seconds(place, Phase::Learn);
-        let accuracies = judge(network, config, [Some(&train), validation.as_ref(), Some(&test)])?;
+        let accuracies = judge(network, &config.loss, [Some(&train), validation.as_ref(), Some(&test)])?;
         Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(config.epochs), ..accuracies })
+    }
+
+    /// Judges `model`, which gives class scores for images, on all three sets.
+    pub fn judge(&self, model: &dyn Module) -> Result<Row> {
+        let Data { train, validation, test, .. } = &self.data;
+        judge(model, &Loss::default(), [Some(train), validation.as_ref(), Some(test)])
     }
 
     /// Whether an earlier part of the run has made this row.
@@ -257,10 +265,9 @@ fn judged<'a>(
 }
 
 /// A row of nothing but accuracies, for training, validation and test examples.
-fn judge(network: &dyn Network, config: &DescentConfig, sets: [Option<&Labelled>; 3]) -> Result<Row> {
-    let accuracy = |set: Option<&Labelled>| {
-        set.map(|set| anyhow::Ok(evaluate(network, set, &config.loss)?.accuracy)).transpose()
-    };
+fn judge<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labelled>; 3]) -> Result<Row> {
+    let accuracy =
+        |set: Option<&Labelled>| set.map(|set| anyhow::Ok(evaluate(model, set, loss)?.accuracy)).transpose();
     let [train, validation, test] = sets.map(accuracy);
     Ok(Row {
         train_accuracy: train?,

@@ -1,0 +1,109 @@
+//! The example `comp_spec` from its command line to the files that it leaves, at a small size.
+
+mod example;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
+
+const EXAMPLE: Example = Example {
+    name: "comp_spec",
+    small: &[
+        "--units=20,50",
+        "--train-size=2000",
+        "--test-size=1000",
+        "--kh-epochs=2",
+        "--linear-epochs=2",
+        "--readout-epochs=2",
+        "--backprop-epochs=2",
+    ],
+};
+
+#[test]
+fn every_model_and_size_is_read_out_in_four_ways() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    let table = EXAMPLE.succeed(&out, &[])?;
+    let (rows, _) = results(&out)?;
+    let mut expected = Vec::new();
+    for units in [20, 50] {
+        for model in ["comp-spec", "charged-comp-spec", "krotov-hopfield", "random-images"] {
+            for readout in ["linear", "linear-wta-init", "wta-vote", "power"] {
+                expected.push((model, units, Some(readout)));
+            }
+        }
+        expected.push(("backprop", units, None));
+    }
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (row["model"].as_str().unwrap_or(""), row["units"].as_i64().unwrap_or(0), row["readout"].as_str())
+        })
+        .collect();
+    assert_eq!(found, expected);
+    for row in &rows {
+        let voted = row["readout"] == "wta-vote";
+        assert!(
+            row["test_accuracy"].as_f64().is_some_and(|accuracy| (0.0..1.0).contains(&accuracy)),
+            "{row}"
+        );
+        assert_eq!(row["readout_seconds"].is_null(), voted || row["model"] == "backprop", "{row}");
+        assert_eq!(row["learn_seconds"].is_null(), row["model"] == "random-images", "{row}");
+        assert_eq!(row["idle_units"].is_null(), row["model"] == "backprop", "{row}");
+    }
+    let vote =
+        rows.iter().find(|row| row["units"] == 50 && row["readout"] == "wta-vote").context("a vote")?;
+    assert!(vote["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.6), "{vote}");
+    assert!(table.contains("idle"), "{table}");
+    for png in ["prototypes.png", "specialization.png", "accuracy_by_units.png", "time_to_accuracy.png"] {
+        assert!(fs::read(out.join(png))?.starts_with(b"\x89PNG"), "{png}");
+    }
+    assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
+    Ok(())
+}
+
+#[test]
+fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let whole = folder.path().join("whole");
+    EXAMPLE.succeed(&whole, &[])?;
+    for lines in [0, 1, 2, 5, 12, 30] {
+        let out = folder.path().join(format!("killed-{lines}"));
+        EXAMPLE.kill_after(&out, lines)?;
+        EXAMPLE.succeed(&out, &["--resume"])?;
+        assert!(checkpoint(&out)? == checkpoint(&whole)?, "killed after {lines} lines");
+        assert!(
+            fs::read(out.join("film.gif"))? == fs::read(whole.join("film.gif"))?,
+            "film, killed after {lines}"
+        );
+        assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
+        assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&["--units=20,x"], &["invalid value '20,x' for '--units"]),
+        (&["--units=20,0"], &["--units is 0", "at least 1"]),
+        (&["--k=21"], &["--k is 21", "allowed: 2 to units (20)"]),
+        (&["--kh-k=21"], &["--kh-k is 21", "allowed: 2 to units (20)"]),
+        (&["--specialization-rate=0"], &["--specialization-rate is 0", "above 0, at most 1"]),
+        (&["--delta=-1"], &["--delta is -1", "at least 0"]),
+        (&["--linear-batch-size=0"], &["--linear-batch-size is 0", "at least 1"]),
+        (&["--linear-batch-size=2001"], &["--linear-batch-size is 2001", "1 to the training images (2000)"]),
+        (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),
+    ];
+    for (flags, expected) in cases {
+        let message = refusal(&EXAMPLE.run(&out, flags)?).with_context(|| format!("{flags:?}"))?;
+        for part in expected {
+            assert!(message.contains(part), "{flags:?}: {message}");
+        }
+        assert!(!out.exists(), "{flags:?} left something behind");
+    }
+    Ok(())
+}
