@@ -5,7 +5,7 @@ mod example;
 use std::fs;
 
 use anyhow::{Context, Result};
-use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
+use example::{Example, refusal, results};
 
 const EXAMPLE: Example = Example {
     name: "comp_spec",
@@ -65,22 +65,7 @@ fn every_model_and_size_is_read_out_in_four_ways() -> Result<()> {
 
 #[test]
 fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let whole = folder.path().join("whole");
-    EXAMPLE.succeed(&whole, &[])?;
-    for lines in [0, 1, 2, 5, 12, 30] {
-        let out = folder.path().join(format!("killed-{lines}"));
-        EXAMPLE.kill_after(&out, lines)?;
-        EXAMPLE.succeed(&out, &["--resume"])?;
-        assert!(checkpoint(&out)? == checkpoint(&whole)?, "killed after {lines} lines");
-        assert!(
-            fs::read(out.join("film.gif"))? == fs::read(whole.join("film.gif"))?,
-            "film, killed after {lines}"
-        );
-        assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
-        assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
-    }
-    Ok(())
+    EXAMPLE.check_that_killing_makes_no_difference(&[0, 1, 2, 5, 12, 30])
 }
 
 #[test]

@@ -45,8 +45,28 @@ impl Example<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Kills small runs at several moments, goes on with each, and compares what they end with to a run that was not
+    /// killed.
+    pub fn check_that_killing_makes_no_difference(&self, moments: &[usize]) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let whole = folder.path().join("whole");
+        self.succeed(&whole, &[])?;
+        for lines in moments {
+            let out = folder.path().join(format!("killed-{lines}"));
+            self.kill_after(&out, *lines)?;
+            self.succeed(&out, &["--resume"])?;
+            for file in ["checkpoint.safetensors", "film.gif"] {
+                let same = fs::read(out.join(file))? == fs::read(whole.join(file))?;
+                ensure!(same, "{file} differs, killed after {lines} lines");
+            }
+            assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
+            assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
+        }
+        Ok(())
+    }
+
     /// Starts a small run and kills it as soon as `metrics.jsonl` has `lines` lines.
-    pub fn kill_after(&self, out: &Path, lines: usize) -> Result<()> {
+    fn kill_after(&self, out: &Path, lines: usize) -> Result<()> {
         let mut command = self.command();
         command.args(self.small).arg("--out").arg(out).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn()?;

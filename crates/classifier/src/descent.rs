@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{D, DType, Result, Tensor, Var};
 use candle_nn::{Module, Optimizer, ParamsAdamW};
-use hebbian_training::{Batches, Generator, Invalid, Observer, Progress, Schedule, notify};
+use hebbian_training::{Batches, Generator, Invalid, Observer, Progress, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::{Adam, Evaluation, Labelled, Loss, evaluate};
@@ -118,7 +118,8 @@ pub fn train(
         let seconds = begin.elapsed().as_secs_f64();
         let judge = |&(name, examples): &(_, &_)| Ok((name, evaluate(network, examples, &config.loss)?));
         let judged = judged.iter().map(judge).collect::<Result<_>>()?;
-        notify(observers, &Epoch { epoch: epoch + 1, loss, accuracy, judged, seconds })?;
+        let event = Epoch { epoch: epoch + 1, loss, accuracy, judged, seconds };
+        observers.iter_mut().try_for_each(|observer| observer.observe(&event))?;
     }
     Ok(())
 }

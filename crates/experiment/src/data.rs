@@ -68,7 +68,9 @@ fn dataset(common: &Common) -> Result<Dataset> {
     let name = serde_json::to_value(common.dataset)?;
     let name = name.as_str().unwrap_or_default();
     match (&common.data_dir, common.dataset) {
-        (Some(dir), _) => Dataset::from_idx_dir(name, dir).context("--data-dir"),
+        (Some(dir), _) => {
+            Dataset::from_idx_dir(name, dir).context("--data-dir needs a folder with four IDX files")
+        }
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
         (None, _) => {
             bail!("--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir")

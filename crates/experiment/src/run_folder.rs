@@ -42,7 +42,7 @@ impl RunFolder {
         let place = || format!("--out {}: expected a folder that can be written", path.display());
         let settings = Table::try_from(experiment)?;
         let occupied = path.exists() && fs::read_dir(&path).with_context(place)?.next().is_some();
-        let earlier = occupied.then(|| settings_of(&path)).transpose()?;
+        let earlier = if occupied { settings_of(&path)? } else { None };
         match earlier {
             Some(earlier) if common.resume => check_same(&path, &earlier, &settings)?,
             Some(_) => {
@@ -102,18 +102,23 @@ impl RunFolder {
     }
 }
 
-/// The settings of the run that the folder holds.
-fn settings_of(path: &Path) -> Result<Table> {
-    let config = path.join(CONFIG);
-    if !config.exists() || !path.join(PROGRESS).is_dir() {
+/// The settings of the run that the folder holds; none if it was killed before it wrote them.
+fn settings_of(path: &Path) -> Result<Option<Table>> {
+    if !path.join(PROGRESS).is_dir() {
         bail!(
             "--out {}: not empty, and not a run; allowed: a new folder, an empty one or an earlier run's",
             path.display()
         );
     }
+    let config = path.join(CONFIG);
+    if !config.exists() {
+        return Ok(None);
+    }
     let text = fs::read_to_string(&config).with_context(|| config.display().to_string())?;
-    text.parse()
-        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", config.display(), error.message()))
+    let settings = text
+        .parse()
+        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", config.display(), error.message()));
+    settings.map(Some)
 }
 
 /// The device may change between two parts of a run; what the results depend on may not.

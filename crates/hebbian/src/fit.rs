@@ -293,3 +293,117 @@ impl<R: LearningRule + ?Sized> Observer<Event<'_, R>> for SaveCheckpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KrotovHopfield, KrotovHopfieldConfig};
+    use candle_core::Device;
+
+    const CONFIG: FitConfig = FitConfig { epochs: 3, batch_size: 10, schedule: Schedule::Linear };
+
+    fn rule() -> Result<KrotovHopfield> {
+        let config = KrotovHopfieldConfig { units: 8, k: 2, ..Default::default() };
+        KrotovHopfield::new(config, 5, &mut Generator::new(0, "fit test"), &Device::Cpu)
+    }
+
+    fn inputs() -> Result<Tensor> {
+        Generator::new(0, "inputs").uniform((55, 5), 0.0, 1.0, &Device::Cpu)
+    }
+
+    fn weights(rule: &KrotovHopfield) -> Result<Vec<Vec<f32>>> {
+        rule.weights()?.to_vec2()
+    }
+
+    /// The checkpoint after each epoch of a whole run, and the rule at its end.
+    fn whole_run() -> Result<(Vec<Checkpoint>, KrotovHopfield)> {
+        let (mut rule, mut checkpoints) = (rule()?, Vec::new());
+        let mut keep = |event: &Event<'_, KrotovHopfield>| {
+            if event.epoch_report().is_some() {
+                checkpoints.push(event.fit.checkpoint(event.rule)?);
+            }
+            Ok(())
+        };
+        Fit::new(CONFIG, 4)?.run(&mut rule, &inputs()?, &mut [&mut keep])?;
+        Ok((checkpoints, rule))
+    }
+
+    #[test]
+    fn a_run_resumed_after_any_epoch_ends_with_the_same_bits() -> Result<()> {
+        let (checkpoints, whole) = whole_run()?;
+        assert_eq!(checkpoints.len(), 3);
+        for checkpoint in checkpoints {
+            let mut resumed = rule()?;
+            let mut fit = Fit::resume(CONFIG, 4, &mut resumed, &checkpoint)?;
+            fit.run(&mut resumed, &inputs()?, &mut [])?;
+            assert_eq!((fit.epoch(), fit.step()), (3, 15));
+            assert_eq!(weights(&resumed)?, weights(&whole)?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn resuming_what_was_another_run_is_refused_and_changes_nothing() -> Result<()> {
+        let (checkpoints, _) = whole_run()?;
+        let checkpoint = &checkpoints[0];
+        let mut rule = rule()?;
+        let before = weights(&rule)?;
+        let other_fit = FitConfig { epochs: 4, ..CONFIG };
+        let mut other_rule = checkpoint.clone();
+        other_rule.metadata.rule = "foldiak".to_owned();
+        let refusals = [
+            Fit::resume(other_fit, 4, &mut rule, checkpoint),
+            Fit::resume(CONFIG, 5, &mut rule, checkpoint),
+            Fit::resume(CONFIG, 4, &mut rule, &other_rule),
+        ];
+        let expected = [
+            "the checkpoint's fit is",
+            "the checkpoint's seed is 4, this run's is 5",
+            "the checkpoint's rule",
+        ];
+        for (refused, expected) in refusals.into_iter().zip(expected) {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+        assert_eq!(weights(&rule)?, before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_and_data_that_is_not_finite_are_refused() -> Result<()> {
+        let large = FitConfig { batch_size: 56, ..CONFIG };
+        let refused = Fit::new(large, 0)?.run(&mut rule()?, &inputs()?, &mut []).unwrap_err().to_string();
+        assert!(
+            refused.contains("batch_size = 56 is not allowed: 1 to the number of examples (55)"),
+            "{refused}"
+        );
+        let infinite = (inputs()? + f64::INFINITY)?;
+        let refused = Fit::new(CONFIG, 0)?.run(&mut rule()?, &infinite, &mut []).unwrap_err().to_string();
+        assert!(refused.contains("`inputs` holds a value that is not finite"), "{refused}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_step_that_fails_is_named_by_epoch_and_step() -> Result<()> {
+        // Finite, but their products are not.
+        let huge = (inputs()? * 1e38)?;
+        let refused = Fit::new(CONFIG, 0)?.run(&mut rule()?, &huge, &mut []).unwrap_err().to_string();
+        assert!(refused.starts_with("epoch 1, step 1: the update is not finite"), "{refused}");
+        Ok(())
+    }
+
+    #[test]
+    fn observers_see_every_step_and_every_epoch() -> Result<()> {
+        let (mut steps, mut wins) = (0, 0);
+        let mut count = |event: &Event<'_, KrotovHopfield>| {
+            match &event.ended {
+                Ended::Step => steps += 1,
+                Ended::Epoch(report) => wins += report.wins.iter().sum::<u32>(),
+            }
+            Ok(())
+        };
+        Fit::new(CONFIG, 0)?.run(&mut rule()?, &inputs()?, &mut [&mut count])?;
+        assert_eq!((steps, wins), (15, 150));
+        Ok(())
+    }
+}

@@ -30,6 +30,6 @@ pub use checkpoint::{Checkpoint, CheckpointError, FORMAT, Metadata, State};
 pub use durable::replace_file;
 pub use finite::all_finite;
 pub use invalid::Invalid;
-pub use observer::{Observer, notify};
+pub use observer::Observer;
 pub use random::{Generator, GeneratorState};
 pub use schedule::{Progress, Schedule};

@@ -15,8 +15,3 @@ impl<Event, F: FnMut(&Event) -> Result<()>> Observer<Event> for F {
         self(event)
     }
 }
-
-/// Shows `event` to each observer in turn.
-pub fn notify<Event>(observers: &mut [&mut dyn Observer<Event>], event: &Event) -> Result<()> {
-    observers.iter_mut().try_for_each(|observer| observer.observe(event))
-}
