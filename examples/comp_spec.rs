@@ -78,8 +78,14 @@ const WTA_VOTE: &str = "wta-vote";
 const POWER: &str = "power";
 const READOUTS: [&str; 4] = [LINEAR, LINEAR_WTA_INIT, WTA_VOTE, POWER];
 
-const PICTURES: [&str; 5] =
-    ["prototypes.png", "specialization.png", "accuracy_by_units.png", "time_to_accuracy.png", "film.gif"];
+const PICTURES: [&str; 6] = [
+    "weights.png",
+    "prototypes.png",
+    "specialization.png",
+    "accuracy_by_units.png",
+    "time_to_accuracy.png",
+    "film.gif",
+];
 
 /// A hidden layer, learned or not.
 struct Layer {
@@ -278,6 +284,7 @@ impl Arguments {
 
     fn draw(&self, session: &Session) -> Result<()> {
         let largest = self.common.units.all().iter().max().context("--units")?;
+        session.draw("weights.png", &self.weights(session)?)?;
         session.draw("prototypes.png", &self.prototypes(session, *largest)?)?;
         session.draw("specialization.png", &self.specialization(session)?)?;
         session.draw("accuracy_by_units.png", &self.accuracy_by_units(session)?)?;
@@ -291,6 +298,15 @@ impl Arguments {
         let checkpoint = Checkpoint::load(&path, &session.device)?;
         let state = checkpoint.part("rule");
         Ok((state["weights"].clone(), state["specialization"].to_vec1()?))
+    }
+
+    /// The first layer's units in their own order: those of the film and the checkpoint.
+    fn weights(&self, session: &Session) -> Result<Picture> {
+        let units = self.common.units.all()[0];
+        let (weights, _) = self.learned(session, units)?;
+        let shape = session.data.shape;
+        let title = format!("CompSpec: {} of {units} units", units.min(100));
+        Ok(ReceptiveFields::new(&weights, (shape.height, shape.width), (10, 10)).title(title).draw()?)
     }
 
     /// The largest layer's units from the most to the least specialized, evenly taken where there are too many.

@@ -56,8 +56,9 @@ fn every_model_and_size_is_read_out_in_four_ways() -> Result<()> {
         rows.iter().find(|row| row["units"] == 50 && row["readout"] == "wta-vote").context("a vote")?;
     assert!(vote["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.6), "{vote}");
     assert!(table.contains("idle"), "{table}");
-    for png in ["prototypes.png", "specialization.png", "accuracy_by_units.png", "time_to_accuracy.png"] {
-        assert!(fs::read(out.join(png))?.starts_with(b"\x89PNG"), "{png}");
+    let pictures = ["weights", "prototypes", "specialization", "accuracy_by_units", "time_to_accuracy"];
+    for png in pictures.map(|name| format!("{name}.png")) {
+        assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
     Ok(())
