@@ -14,10 +14,12 @@ const FRAMES: usize = 50;
 const FRAME_TIME: Duration = Duration::from_millis(150);
 const WIDTH: usize = 600;
 
-/// Adds a frame every so many steps. The file is a whole film at every moment, and holds all that a resumed run needs.
+/// Adds a frame every so many steps, and writes the film when an epoch ends, before its checkpoint: the file is a whole
+/// film at every moment, and holds all that a resumed run needs.
 pub(crate) struct Shooting {
     path: PathBuf,
     film: Film,
+    written: usize,
     image: (usize, usize),
     steps: usize,
 }
@@ -31,7 +33,7 @@ impl Shooting {
         rule: &R,
         (done, steps): (usize, usize),
     ) -> Result<Self> {
-        let mut shooting = Self { path, film: Film::new(FRAME_TIME), image, steps };
+        let mut shooting = Self { path, film: Film::new(FRAME_TIME), written: 0, image, steps };
         if done > 0 {
             let bytes = std::fs::read(&shooting.path).with_context(|| shooting.path.display().to_string())?;
             shooting.film = Film::open(&bytes).with_context(|| shooting.path.display().to_string())?;
@@ -51,17 +53,28 @@ impl Shooting {
         let title = format!("{}, step {step} of {}", rule.name(), self.steps);
         let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10));
         let fields = fields.scale(Scale::PerUnit).width(WIDTH).title(title);
-        self.film.push(&fields.draw()?)?;
-        replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())
+        Ok(self.film.push(&fields.draw()?)?)
+    }
+
+    fn write(&mut self) -> Result<()> {
+        if self.written < self.film.len() {
+            replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())?;
+            self.written = self.film.len();
+        }
+        Ok(())
     }
 }
 
 impl<R: LearningRule> Observer<Event<'_, R>> for Shooting {
     fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
         let step = event.fit.step();
-        if matches!(event.ended, Ended::Epoch(_)) || self.frames_after(step) == self.frames_after(step - 1) {
-            return Ok(());
-        }
-        self.shoot(event.rule, step).map_err(|error| Error::msg(format!("{error:#}")))
+        let done = match event.ended {
+            Ended::Epoch(_) => self.write(),
+            Ended::Step if self.frames_after(step) > self.frames_after(step - 1) => {
+                self.shoot(event.rule, step)
+            }
+            Ended::Step => Ok(()),
+        };
+        done.map_err(|error| Error::msg(format!("{error:#}")))
     }
 }
