@@ -5,7 +5,7 @@ mod example;
 use std::fs;
 
 use anyhow::{Context, Result};
-use example::{Example, refusal, results};
+use example::{Example, results};
 
 const EXAMPLE: Example = Example {
     name: "comp_spec",
@@ -71,9 +71,7 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
 
 #[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let out = folder.path().join("run");
-    let cases: [(&[&str], &[&str]); 9] = [
+    EXAMPLE.check_refusals(&[
         (&["--units=20,x"], &["invalid value '20,x' for '--units"]),
         (&["--units=20,0"], &["--units is 0", "at least 1"]),
         (&["--k=21"], &["--k is 21", "allowed: 2 to units (20)"]),
@@ -83,13 +81,5 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--linear-batch-size=0"], &["--linear-batch-size is 0", "at least 1"]),
         (&["--linear-batch-size=2001"], &["--linear-batch-size is 2001", "1 to the training images (2000)"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),
-    ];
-    for (flags, expected) in cases {
-        let message = refusal(&EXAMPLE.run(&out, flags)?).with_context(|| format!("{flags:?}"))?;
-        for part in expected {
-            assert!(message.contains(part), "{flags:?}: {message}");
-        }
-        assert!(!out.exists(), "{flags:?} left something behind");
-    }
-    Ok(())
+    ])
 }

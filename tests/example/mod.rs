@@ -45,6 +45,20 @@ impl Example<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Checks that each set of flags is refused in one line with the expected parts, and leaves nothing behind.
+    pub fn check_refusals(&self, cases: &[(&[&str], &[&str])]) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("run");
+        for (flags, expected) in cases {
+            let message = refusal(&self.run(&out, *flags)?).with_context(|| format!("{flags:?}"))?;
+            for part in *expected {
+                ensure!(message.contains(part), "{flags:?}: {message}");
+            }
+            ensure!(!out.exists(), "{flags:?} left something behind");
+        }
+        Ok(())
+    }
+
     /// Kills small runs at several moments, goes on with each, and compares what they end with to a run that was not
     /// killed.
     pub fn check_that_killing_makes_no_difference(&self, moments: &[usize]) -> Result<()> {
