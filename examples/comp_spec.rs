@@ -13,7 +13,7 @@ use hebbian::{
 use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,
 };
-use hebbian_experiment::{Common, Experiment, Phase, Place, Row, Session, flagged};
+use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, flagged};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::Serialize;
@@ -96,6 +96,8 @@ struct Layer {
 
 impl Experiment for Arguments {
     const NAME: &'static str = "comp_spec";
+    /// Units that match no training image best.
+    const MEASURES: &'static [Measure] = &[Measure { name: "idle_units", title: "idle", digits: 0 }];
 
     fn common(&self) -> &Common {
         &self.common
@@ -107,7 +109,8 @@ impl Experiment for Arguments {
 
     fn run(self) -> Result<()> {
         self.validate()?;
-        let mut session = Session::open(&self, &layer_name(CompSpec::NAME, self.common.units.all()[0]))?;
+        let mut session =
+            Session::open(&self, &layer_name(CompSpec::NAME, self.common.units.all()[0]), Data::load)?;
         for seed in self.common.all_seeds() {
             for &units in self.common.units.all() {
                 for model in MODELS {
@@ -194,7 +197,7 @@ impl Arguments {
                     model: model.to_owned(),
                     units: Some(units),
                     readout: Some(readout.to_owned()),
-                    idle_units: Some(vote.idle_units() as f64),
+                    measures: [("idle_units".to_owned(), vote.idle_units() as f64)].into(),
                     learn_seconds: layer.learn_seconds,
                     learn_epochs: layer.learn_epochs,
                     ..row
@@ -207,7 +210,7 @@ impl Arguments {
     fn layer(&self, session: &mut Session, seed: u64, units: usize, model: &str) -> Result<Layer> {
         let name = layer_name(model, units);
         let mut draws = Generator::new(seed, &name);
-        let (inputs, device) = (session.data.inputs(), session.device.clone());
+        let (inputs, device) = (session.data.shape.inputs(), session.device.clone());
         let place = Place { seed, name: &name };
         match model {
             RANDOM_IMAGES => {
@@ -275,7 +278,7 @@ impl Arguments {
 
     fn backprop(&self, session: &mut Session, seed: u64, units: usize) -> Result<Row> {
         let name = layer_name(BACKPROP, units);
-        let (inputs, classes) = (session.data.inputs(), session.data.classes);
+        let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = Mlp::new(inputs, units, classes, &mut Generator::new(seed, &name), &session.device)?;
         let place = Place { seed, name: &name };
         let row = session.learn_supervised(place, &network, &self.backprop_descent(), true)?;

@@ -11,7 +11,7 @@ use hebbian_classifier::{
     DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalisedRegression,
     SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,
 };
-use hebbian_experiment::{Common, Experiment, Phase, Place, Row, Session, flagged};
+use hebbian_experiment::{Common, Data, Experiment, Phase, Place, Row, Session, flagged};
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::Serialize;
@@ -110,7 +110,7 @@ impl Experiment for Arguments {
 
     fn run(self) -> Result<()> {
         self.validate()?;
-        let mut session = Session::open(&self, KrotovHopfield::NAME)?;
+        let mut session = Session::open(&self, KrotovHopfield::NAME, Data::load)?;
         for seed in self.common.all_seeds() {
             let at = |name: &'static str| Place { seed, name };
             session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
@@ -182,7 +182,8 @@ impl Arguments {
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let place = Place { seed, name: KrotovHopfield::NAME };
         let mut draws = Generator::new(seed, place.name);
-        let mut rule = KrotovHopfield::new(self.rule(), session.data.inputs(), &mut draws, &session.device)?;
+        let mut rule =
+            KrotovHopfield::new(self.rule(), session.data.shape.inputs(), &mut draws, &session.device)?;
         let fit = session.learn(place, &mut rule, &self.fit(), norms)?;
         let weights = match self.feature_weights {
             FeatureWeights::Plain => rule.weights()?,
@@ -234,7 +235,7 @@ impl Arguments {
 
     fn backprop(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let place = Place { seed, name: BACKPROP };
-        let (inputs, units, classes) = (session.data.inputs(), self.units(), session.data.classes);
+        let (inputs, units, classes) = (session.data.shape.inputs(), self.units(), session.data.classes);
         let mut draws = Generator::new(seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.backprop_descent(), false)?;
@@ -248,7 +249,7 @@ impl Arguments {
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let place = Place { seed, name: LINEAR_CONTROL };
-        let (inputs, classes) = (session.data.inputs(), session.data.classes);
+        let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = NormalisedRegression::new(inputs, classes, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.control(), false)?;
         Ok(Row { model: LINEAR_CONTROL.to_owned(), ..row })
@@ -256,7 +257,8 @@ impl Arguments {
 
     fn random_projection(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
-        let weights = random_projection(self.units(), session.data.inputs(), &mut draws, &session.device)?;
+        let weights =
+            random_projection(self.units(), session.data.shape.inputs(), &mut draws, &session.device)?;
         self.unlearned(session, Place { seed, name: RANDOM_PROJECTION }, weights)
     }
 

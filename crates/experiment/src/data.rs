@@ -1,14 +1,28 @@
-//! The images that an experiment trains on, validates on and reports.
+//! What an experiment learns from: images to train on, validate on and report, or any other inputs.
 
 use anyhow::{Context, Result, bail};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use hebbian_classifier::Labelled;
 use hebbian_datasets::{Dataset, Error, Examples, ImageShape, SplitSizes, transforms};
 use serde_json::{Value, json};
 
-use crate::{Common, DatasetName};
+use hebbian_training::Invalid;
 
-/// The split of one dataset, scaled to [0, 1], on the device.
+use crate::{Common, DatasetName, Experiment, flagged};
+
+/// What a session learns from and is about.
+pub trait Subject {
+    /// What a rule learns from, `(examples, inputs)`.
+    fn inputs(&self) -> &Tensor;
+
+    /// Height and width of the image that an input is.
+    fn image(&self) -> (usize, usize);
+
+    /// Name and sizes, as `results.json` holds them.
+    fn summary(&self) -> Value;
+}
+
+/// The split of one dataset, scaled to [0, 1] or otherwise prepared, on the device.
 pub struct Data {
     /// What the dataset is called.
     pub name: String,
@@ -25,9 +39,18 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads, splits and scales the dataset that the arguments name.
-    pub fn load(common: &Common, device: &Device) -> Result<Self> {
+    /// Reads, splits and scales the dataset that the experiment's arguments name.
+    pub fn load<E: Experiment>(experiment: &E, device: &Device) -> Result<Self> {
+        Self::prepare(experiment, |pixels| Ok(transforms::scale(pixels, device)?))
+    }
+
+    /// Reads and splits the dataset, and makes inputs of its pixels `(examples, inputs)` u8 with `prepare`.
+    pub fn prepare<E: Experiment>(
+        experiment: &E,
+        prepare: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
+        let common = experiment.common();
         let dataset = dataset(common)?;
         let sizes = SplitSizes {
             train: common.train_size,
@@ -36,9 +59,15 @@ impl Data {
         };
         let split = dataset.split(sizes).map_err(name_flag)?;
         let labelled = |examples: &Examples| {
-            let inputs = transforms::scale(examples.images(), device)?;
-            anyhow::Ok(Labelled::new(inputs, examples.labels().to_device(device)?)?)
+            let inputs = prepare(examples.images())?;
+            let labels = examples.labels().to_device(inputs.device())?;
+            anyhow::Ok(Labelled::new(inputs, labels)?)
         };
+        for (field, size) in experiment.batch_sizes() {
+            let most = split.train.len();
+            let allowed = format!("1 to the training images ({most})");
+            flagged("", Invalid::unless((1..=most).contains(&size), field, size, allowed))?;
+        }
         let validation = (!split.validation.is_empty()).then(|| labelled(&split.validation)).transpose()?;
         Ok(Self {
             train: labelled(&split.train)?,
@@ -49,14 +78,18 @@ impl Data {
             classes: dataset.classes,
         })
     }
+}
 
-    /// Inputs a sample.
-    pub fn inputs(&self) -> usize {
-        self.shape.inputs()
+impl Subject for Data {
+    fn inputs(&self) -> &Tensor {
+        self.train.inputs()
     }
 
-    /// Name and sizes, as `results.json` holds them.
-    pub fn summary(&self) -> Value {
+    fn image(&self) -> (usize, usize) {
+        (self.shape.height, self.shape.width)
+    }
+
+    fn summary(&self) -> Value {
         let validation = self.validation.as_ref().map_or(0, Labelled::len);
         json!({
             "name": self.name, "train": self.train.len(), "validation": validation, "test": self.test.len(),

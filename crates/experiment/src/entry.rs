@@ -7,12 +7,15 @@ use anyhow::Result;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::{Common, config_file, trace};
+use crate::{Common, Measure, config_file, trace};
 
 /// One example: its arguments, and what it does with them.
 pub trait Experiment: Parser + Serialize {
     /// The example's name, which is also its run folder's.
     const NAME: &'static str;
+
+    /// What it measures beside accuracies and times.
+    const MEASURES: &'static [Measure] = &[];
 
     /// The arguments that it shares with the others.
     fn common(&self) -> &Common;

@@ -45,11 +45,11 @@ mod session;
 mod trace;
 
 pub use arguments::{Common, DatasetName, Units, flagged};
-pub use data::Data;
+pub use data::{Data, Subject};
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main};
 pub use metrics::{Metric, Metrics, Phase};
 pub use progress::Progress;
-pub use results::{Results, Row};
+pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use session::{Place, Session};

@@ -1,13 +1,15 @@
 //! `results.json` and the table: one row a model, the mean over the seeds.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use candle_core::Device;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::Experiment;
 use crate::device::device_name;
-use crate::{Data, Experiment};
 
 /// What one model scored, with one seed or as the mean over several. Accuracies are fractions; what was not measured
 /// is null.
@@ -34,9 +36,9 @@ pub struct Row {
     pub learn_epochs: Option<usize>,
     /// Wall time of computing the features and training the readout.
     pub readout_seconds: Option<f64>,
-    /// Units that match no training image best, where an experiment counts them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_units: Option<f64>,
+    /// What only this experiment measures, by [`Measure::name`].
+    #[serde(flatten)]
+    pub measures: BTreeMap<String, f64>,
     /// The test accuracy of each seed.
     #[serde(default)]
     pub test_accuracies: Vec<f64>,
@@ -50,6 +52,11 @@ impl Row {
             let values = rows.iter().map(|row| field(row)).collect::<Option<Vec<f64>>>()?;
             Some(mean(&values))
         };
+        let mean_measure = |name: &String| {
+            let values =
+                rows.iter().map(|row| row.measures.get(name).copied()).collect::<Option<Vec<f64>>>()?;
+            Some((name.clone(), mean(&values)))
+        };
         let test: Vec<f64> = rows.iter().filter_map(|row| row.test_accuracy).collect();
         Some(Row {
             model: first.model.clone(),
@@ -62,7 +69,7 @@ impl Row {
             learn_seconds: mean_of(|row| row.learn_seconds),
             learn_epochs: first.learn_epochs,
             readout_seconds: mean_of(|row| row.readout_seconds),
-            idle_units: mean_of(|row| row.idle_units),
+            measures: first.measures.keys().filter_map(mean_measure).collect(),
             test_accuracies: test,
         })
     }
@@ -79,9 +86,22 @@ fn sample_std(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }
 
+/// A number that an experiment adds to every row.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// The key in `results.json`; null in the rows that lack it.
+    pub name: &'static str,
+    /// The head of its column.
+    pub title: &'static str,
+    /// Digits after the point in the table.
+    pub digits: usize,
+}
+
 /// All that a run found out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
+    #[serde(skip)]
+    measures: &'static [Measure],
     example: &'static str,
     version: &'static str,
     device: String,
@@ -93,7 +113,12 @@ pub struct Results {
 
 impl Results {
     /// Gathers the named rows of all seeds; names keep the order in which they first appear.
-    pub fn new<E: Experiment>(experiment: &E, device: &Device, data: &Data, rows: &[(String, Row)]) -> Self {
+    pub fn new<E: Experiment>(
+        experiment: &E,
+        device: &Device,
+        dataset: Value,
+        rows: &[(String, Row)],
+    ) -> Self {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in rows {
             if !names.contains(&name.as_str()) {
@@ -102,43 +127,65 @@ impl Results {
         }
         let of = |name: &str| rows.iter().filter(|row| row.0 == name).map(|row| &row.1).collect::<Vec<_>>();
         Self {
+            measures: E::MEASURES,
             example: E::NAME,
             version: env!("CARGO_PKG_VERSION"),
             device: device_name(device),
             seeds: experiment.common().all_seeds(),
-            dataset: data.summary(),
+            dataset,
             rows: names.iter().filter_map(|name| Row::over_seeds(&of(name))).collect(),
         }
     }
 
     /// The content of `results.json`.
     pub fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(&json!(self))? + "\n")
+        let mut all = json!(self);
+        for row in all["rows"].as_array_mut().into_iter().flatten() {
+            for measure in self.measures {
+                if row.get(measure.name).is_none() {
+                    row[measure.name] = Value::Null;
+                }
+            }
+        }
+        Ok(serde_json::to_string_pretty(&all)? + "\n")
     }
 
     /// The table that ends a run, without the columns that would be empty.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        let columns: Vec<&Column> =
-            COLUMNS.iter().filter(|(_, show)| self.rows.iter().any(|row| show(row).is_some())).collect();
+        let filled = |cells: &Vec<Option<String>>| cells.iter().any(Option::is_some);
+        let columns: Vec<(&str, Vec<Option<String>>)> =
+            self.columns().into_iter().filter(|(_, cells)| filled(cells)).collect();
         table.set_header(columns.iter().map(|(title, _)| *title));
-        for row in &self.rows {
-            table.add_row(columns.iter().map(|(_, show)| show(row).unwrap_or_else(|| "-".to_owned())));
+        for row in 0..self.rows.len() {
+            table.add_row(
+                columns.iter().map(|(_, cells)| cells[row].clone().unwrap_or_else(|| "-".to_owned())),
+            );
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table.to_string()
     }
+
+    /// Title and cells of every column, the experiment's own ones between accuracies and times.
+    fn columns(&self) -> Vec<(&'static str, Vec<Option<String>>)> {
+        let shared = |(title, show): &Column| (*title, self.rows.iter().map(show).collect());
+        let own = |measure: &Measure| {
+            let show = |row: &Row| Some(format!("{:.*}", measure.digits, row.measures.get(measure.name)?));
+            (measure.title, self.rows.iter().map(show).collect())
+        };
+        let (scores, times) = (SCORES.iter().map(shared), TIMES.iter().map(shared));
+        scores.chain(self.measures.iter().map(own)).chain(times).collect()
+    }
 }
 
 type Column = (&'static str, fn(&Row) -> Option<String>);
 
-const COLUMNS: [Column; 9] = [
+const SCORES: [Column; 6] = [
     ("model", |row| Some(row.model.clone())),
     ("units", |row| row.units.map(|units| units.to_string())),
-    ("idle", |row| row.idle_units.map(|units| units.to_string())),
     ("readout", |row| row.readout.clone()),
     ("train %", |row| row.train_accuracy.map(percent)),
     ("validation %", |row| row.validation_accuracy.map(percent)),
@@ -146,6 +193,9 @@ const COLUMNS: [Column; 9] = [
         let std = row.test_accuracy_std.map(|std| format!(" ± {}", percent(std))).unwrap_or_default();
         row.test_accuracy.map(|accuracy| percent(accuracy) + &std)
     }),
+];
+
+const TIMES: [Column; 2] = [
     ("learn s", |row| row.learn_seconds.map(seconds)),
     ("readout s", |row| row.readout_seconds.map(seconds)),
 ];

@@ -11,18 +11,18 @@ use hebbian_classifier::{
     DescentConfig, Epoch, Labelled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
 use hebbian_plots::Picture;
-use hebbian_training::{Checkpoint, Invalid};
+use hebbian_training::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use crate::film::Shooting;
-use crate::{Data, Experiment, Metric, Metrics, Phase, Progress, Results, Row, RunFolder, flagged};
+use crate::{Data, Experiment, Metric, Metrics, Phase, Progress, Results, Row, RunFolder, Subject};
 
 /// What an example works with.
-pub struct Session {
+pub struct Session<D = Data> {
     /// Where everything is computed.
     pub device: Device,
-    /// The images.
-    pub data: Data,
+    /// What is learned from.
+    pub data: D,
     /// What was measured so far.
     pub metrics: Metrics,
     progress: Progress,
@@ -39,20 +39,20 @@ pub struct Place<'a> {
     pub name: &'a str,
 }
 
-impl Session {
-    /// Opens device, data and folder, in this order: a run that cannot begin leaves the folder as it was.
+impl<D: Subject> Session<D> {
+    /// Opens the device, `load`s the data and opens the folder, in this order: a run that cannot begin leaves the folder
+    /// as it was.
     ///
     /// `primary` is the model whose first seed `checkpoint.safetensors` and the film are of.
-    pub fn open<E: Experiment>(experiment: &E, primary: &str) -> Result<Self> {
+    pub fn open<E: Experiment>(
+        experiment: &E,
+        primary: &str,
+        load: impl FnOnce(&E, &Device) -> Result<D>,
+    ) -> Result<Self> {
         let common = experiment.common();
         let progress = Progress::new(common.quiet);
         let device = common.device.open()?;
-        let data = Data::load(common, &device)?;
-        let most = data.train.len();
-        for (field, size) in experiment.batch_sizes() {
-            let allowed = format!("1 to the training images ({most})");
-            flagged("", Invalid::unless(size <= most, field, size, allowed))?;
-        }
+        let data = load(experiment, &device)?;
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics()?;
         let primary = (common.seed, primary.to_owned());
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Trains `rule` on the training images, from its checkpoint if there is one. `measure` adds to each epoch's line
+    /// Trains `rule` on the session's inputs, from its checkpoint if there is one. `measure` adds to each epoch's line
     /// of the metrics what only the rule knows.
     pub fn learn<R: LearningRule>(
         &mut self,
@@ -96,7 +96,7 @@ impl Session {
         let done = fit.epoch();
         self.metrics.retain(|m| !m.is_of(place, Phase::Learn) || m.epoch <= done)?;
 
-        let steps = config.epochs * (self.data.train.len() / config.batch_size);
+        let steps = config.epochs * (self.data.inputs().dim(0)? / config.batch_size);
         let mut film = self.shooting(place, rule, (fit.step(), steps))?;
         let bar = self.progress.bar(&format!("{}: learn", place.name), config.epochs, done);
         let metrics = &mut self.metrics;
@@ -110,7 +110,7 @@ impl Session {
             metrics.push(Metric::of(place, Phase::Learn, epoch, seconds, values)).map_err(plain)
         };
         let mut save = SaveCheckpoint { path };
-        let inputs = self.data.train.inputs();
+        let inputs = self.data.inputs();
         match &mut film {
             Some(film) => fit.run(rule, inputs, &mut [&mut log, film, &mut save])?,
             None => fit.run(rule, inputs, &mut [&mut log, &mut save])?,
@@ -129,11 +129,53 @@ impl Session {
         if !self.is_primary(place) {
             return Ok(None);
         }
-        let shape = self.data.shape;
-        let film = self.folder.file("film.gif");
-        Shooting::begin(film, (shape.height, shape.width), rule, steps).map(Some)
+        Shooting::begin(self.folder.file("film.gif"), self.data.image(), rule, steps).map(Some)
     }
 
+    /// Whether an earlier part of the run has made this row.
+    pub fn has(&self, place: Place<'_>) -> bool {
+        self.folder.has(place.seed, place.name)
+    }
+
+    /// Makes a row with `make`, unless an earlier part of the run has it.
+    pub fn row(&mut self, place: Place<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
+        let Place { seed, name } = place;
+        if self.has(place) {
+            return Ok(());
+        }
+        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
+        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
+        let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
+        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
+        self.folder.finish(seed, name, row)
+    }
+
+    /// Writes a picture into the folder.
+    pub fn draw(&self, name: &str, picture: &Picture) -> Result<()> {
+        self.folder.write(name, picture.png()?)
+    }
+
+    /// All rows so far, with their names.
+    pub fn rows(&self) -> Vec<(String, Row)> {
+        self.folder.rows()
+    }
+
+    /// Writes `results.json`, prints the table, and says where the `pictures` are.
+    pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
+        let results = Results::new(experiment, &self.device, self.data.summary(), &self.folder.rows());
+        self.folder.write("results.json", results.json()?)?;
+        let folder = self.folder.path().display();
+        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
+            return Err(anyhow!("{folder}: {missing} was not drawn"));
+        }
+        println!("{}\n", results.table());
+        println!("pictures in {folder}: {}", pictures.join(", "));
+        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
+        Ok(())
+    }
+}
+
+impl Session {
     /// Trains `network` on `examples` and judges it on the sets `judged` after each epoch, all in the metrics.
     pub fn descend(
         &mut self,
@@ -211,48 +253,6 @@ impl Session {
     pub fn judge(&self, model: &dyn Module) -> Result<Row> {
         let Data { train, validation, test, .. } = &self.data;
         judge(model, &Loss::default(), [Some(train), validation.as_ref(), Some(test)])
-    }
-
-    /// Whether an earlier part of the run has made this row.
-    pub fn has(&self, place: Place<'_>) -> bool {
-        self.folder.has(place.seed, place.name)
-    }
-
-    /// Makes a row with `make`, unless an earlier part of the run has it.
-    pub fn row(&mut self, place: Place<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
-        let Place { seed, name } = place;
-        if self.has(place) {
-            return Ok(());
-        }
-        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
-        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
-        let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
-        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
-        self.folder.finish(seed, name, row)
-    }
-
-    /// Writes a picture into the folder.
-    pub fn draw(&self, name: &str, picture: &Picture) -> Result<()> {
-        self.folder.write(name, picture.png()?)
-    }
-
-    /// All rows so far, with their names.
-    pub fn rows(&self) -> Vec<(String, Row)> {
-        self.folder.rows()
-    }
-
-    /// Writes `results.json`, prints the table, and says where the `pictures` are.
-    pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
-        let results = Results::new(experiment, &self.device, &self.data, &self.folder.rows());
-        self.folder.write("results.json", results.json()?)?;
-        let folder = self.folder.path().display();
-        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
-            return Err(anyhow!("{folder}: {missing} was not drawn"));
-        }
-        println!("{}\n", results.table());
-        println!("pictures in {folder}: {}", pictures.join(", "));
-        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
-        Ok(())
     }
 }
 
