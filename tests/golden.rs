@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use hebbian::{Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian::spatial_pooler::NO_COLUMN;
+use hebbian::{
+    Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, SpatialPooler,
+    SpatialPoolerConfig, Starved,
+};
 use hebbian_classifier::{Labelled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_training::State;
@@ -71,6 +75,7 @@ fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>>
         "kh_step" => Some(replay_krotov_hopfield(trace, mnist, device)),
         "gen_final_inits" => Some(replay_winner_take_all(trace, mnist, device)),
         "comp_spec_step" | "charged_comp_spec_step" => Some(replay_comp_spec(trace, mnist, device)),
+        "sp_step" => Some(replay_spatial_pooler(trace, mnist, device)),
         _ => None,
     }
 }
@@ -140,6 +145,72 @@ fn replay_comp_spec(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<(
         ensure_close(&format!("step {step}: specialization"), &rule.specialization()?, &named("s_steps")?)?;
     }
     Ok(())
+}
+
+fn replay_spatial_pooler(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
+    let flag = |name: &str| trace.hyper[name].as_bool().with_context(|| format!("no flag `{name}`"));
+    ensure!(flag("learn")? && flag("overlap_masked")?, "a trace that does not learn, or grows synapses");
+    let permanences = trace.tensor("perm_init")?;
+    let units = permanences.dim(0)?;
+    let starved = match flag("overlap_boost")? {
+        true => Starved::Lowest { share: trace.number("overlap_frac")? },
+        false => Starved::Left,
+    };
+    let config = SpatialPoolerConfig {
+        units,
+        sparsity: trace.number("sparsity")?,
+        connected: trace.number("threshold")?,
+        increment: trace.number("inc")?,
+        decrement: trace.number("dec")?,
+        min_activation: trace.number("min_activation")?,
+        boost_strength: if flag("boosting")? { trace.number("boost_factor")? } else { 0.0 },
+        activity_period: trace.number("act_window")?,
+        starved,
+        overlap_period: trace.number("ovl_window")?,
+        ..Default::default()
+    };
+    let state = State::from([
+        ("weights".to_owned(), permanences.to_device(device)?),
+        ("pool".to_owned(), trace.tensor("rf")?.to_device(device)?),
+        ("activity".to_owned(), Tensor::full(config.sparsity as f32, units, device)?),
+        ("overlap".to_owned(), Tensor::ones(units, DType::F32, device)?),
+    ]);
+    let mut rule = SpatialPooler::from_state(config, state)?;
+    let images = trace.tensor("image_index")?.to_dtype(DType::U32)?;
+    let images = mnist.train.images().index_select(&images, 0)?;
+    let images = transforms::binarise(&images, transforms::Threshold::Mean, device)?;
+    for step in 0..images.dim(0)? {
+        let image = images.narrow(0, step, 1)?;
+        let overlaps = rule.overlaps(&image)?.squeeze(0)?;
+        ensure_close(&format!("step {step}: overlaps"), &overlaps, &trace.tensor("overlaps")?.get(step)?)?;
+        let winners = rule.learn(&image)?.winners.squeeze(0)?.to_vec1::<u32>()?;
+        let padded: Vec<i64> =
+            trace.tensor("active_sorted_pad_minus1")?.get(step)?.to_dtype(DType::I64)?.to_vec1()?;
+        let expected: Vec<u32> = padded.iter().filter_map(|&column| column.try_into().ok()).collect();
+        ensure!(
+            winners[..expected.len()] == expected[..],
+            "step {step}: {winners:?} won, expected {expected:?}"
+        );
+        ensure!(
+            winners[expected.len()..].iter().all(|&column| column == NO_COLUMN),
+            "step {step}: {winners:?}"
+        );
+        let state = rule.state()?;
+        let boosts = rule.boosts()?;
+        let stored = [
+            ("perm_steps", &state["weights"]),
+            ("act_steps", &state["activity"]),
+            ("ovl_steps", &state["overlap"]),
+            ("boost_steps", &boosts),
+        ];
+        for (name, ours) in stored {
+            let Some(reference) = trace.tensors.get(name) else { continue };
+            if step < reference.dim(0)? {
+                ensure_close(&format!("step {step}: {name}"), ours, &reference.get(step)?)?;
+            }
+        }
+    }
+    ensure_close("row sums", &rule.weights()?.sum(1)?, trace.tensor("perm_final_rowsum")?)
 }
 
 fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {

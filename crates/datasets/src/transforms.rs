@@ -25,12 +25,64 @@ impl CustomOp1 for Scale {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let pixels = storage.as_slice::<u8>()?;
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            return Err(candle_core::Error::RequiresContiguous { op: self.name() }.bt());
-        };
-        let scaled = pixels[start..end].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+        let pixels = contiguous(self.name(), storage, layout)?;
+        let scaled = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
         Ok((CpuStorage::F32(scaled), layout.shape().clone()))
+    }
+}
+
+/// From which brightness a pixel is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// The mean of its own image, compared in whole numbers: `pixel · n >= sum`. A uniform image is all on, a blank one
+    /// too.
+    Mean,
+    /// Above this value.
+    Above(u8),
+}
+
+/// Turns u8 pixels `(images, pixels)` into 0 and 1, u8 too, and puts them on `device`.
+///
+/// # Errors
+/// If the images are not `(images, pixels)` u8, or if `device` has no room for them.
+pub fn binarise(images: &Tensor, threshold: Threshold, device: &Device) -> Result<Tensor> {
+    let images = images.to_device(&Device::Cpu)?.contiguous()?;
+    Ok(images.apply_op1_no_bwd(&Binarise(threshold))?.to_device(device)?)
+}
+
+struct Binarise(Threshold);
+
+impl CustomOp1 for Binarise {
+    fn name(&self) -> &'static str {
+        "binarise"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (_, size) = layout.shape().dims2()?;
+        let pixels = contiguous(self.name(), storage, layout)?;
+        let mut bits = Vec::with_capacity(pixels.len());
+        for image in pixels.chunks(size.max(1)) {
+            let sum: u64 = image.iter().map(|&pixel| u64::from(pixel)).sum();
+            match self.0 {
+                Threshold::Mean => {
+                    bits.extend(image.iter().map(|&pixel| u8::from(u64::from(pixel) * size as u64 >= sum)));
+                }
+                Threshold::Above(value) => bits.extend(image.iter().map(|&pixel| u8::from(pixel > value))),
+            }
+        }
+        Ok((CpuStorage::U8(bits), layout.shape().clone()))
+    }
+}
+
+fn contiguous<'a>(
+    op: &'static str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [u8]> {
+    let pixels = storage.as_slice::<u8>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&pixels[start..end]),
+        None => Err(candle_core::Error::RequiresContiguous { op }.bt()),
     }
 }
 
@@ -62,5 +114,20 @@ mod tests {
     fn only_bytes_can_be_scaled() {
         let floats = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
         assert!(scale(&floats, &Device::Cpu).is_err());
+    }
+
+    #[test]
+    fn a_pixel_is_on_from_the_mean_of_its_own_image_exactly() {
+        let images = [[0u8, 1, 2, 3, 4], [0, 0, 0, 0, 255], [7, 7, 7, 7, 7], [0, 0, 0, 0, 0]];
+        let images = Tensor::new(&images, &Device::Cpu).unwrap();
+        let bits = binarise(&images, Threshold::Mean, &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
+        assert_eq!(bits, [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]);
+    }
+
+    #[test]
+    fn a_pixel_at_a_fixed_threshold_is_off() {
+        let images = Tensor::new(&[[0u8, 30, 31, 255]], &Device::Cpu).unwrap();
+        let bits = binarise(&images, Threshold::Above(30), &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
+        assert_eq!(bits, [[0, 0, 1, 1]]);
     }
 }

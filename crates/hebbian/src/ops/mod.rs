@@ -4,14 +4,20 @@
 //! CPU kernel. A test holds them equal. Kernels choose their instruction set at run time, and since none of them
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
+mod bit_sets;
 mod competition;
 mod cpu;
+mod exp;
+mod largest;
 mod overlap_scores;
 mod row_norms;
 mod signed_power;
 mod top_k;
 
+pub(crate) use bit_sets::{BitSets, words};
 pub use competition::{Competition, Scale, Strength, Updated};
+pub(crate) use exp::exp;
+pub(crate) use largest::{largest, smallest};
 pub(crate) use overlap_scores::LENGTH_FLOOR;
 pub use overlap_scores::overlap_scores;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};

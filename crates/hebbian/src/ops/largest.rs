@@ -1,0 +1,112 @@
+//! Which k of many values are the largest, as a set: cheaper than [`top_k`](super::top_k), which also ranks them.
+
+use pulp::Arch;
+
+/// Appends the indices of the `k` largest of `values` to `chosen`, in ascending order; of equal values the lower
+/// indices are taken.
+///
+/// The values must be at least 0: the bits of such f32 are ordered as the numbers are.
+pub(crate) fn largest(values: &[f32], k: usize, chosen: &mut Vec<u32>) {
+    Arch::new().dispatch(|| {
+        let (least, above) = kth_largest(values, k);
+        collect(values, least, k - above, chosen);
+    });
+}
+
+/// Appends the indices of the `k` smallest of `values`, as [`largest`] does; `reversed` is overwritten.
+pub(crate) fn smallest(values: &[f32], k: usize, reversed: &mut [f32], chosen: &mut Vec<u32>) {
+    for (reversed, value) in reversed.iter_mut().zip(values) {
+        *reversed = f32::from_bits(f32::MAX.to_bits() - value.to_bits());
+    }
+    largest(reversed, k, chosen);
+}
+
+/// The smallest value still among the `k` largest, and how many values are above it.
+///
+/// Bisects over the bits: each pass is one vectorised comparison of all values, and a pass that counts exactly `k`
+/// is the last.
+#[inline(always)]
+fn kth_largest(values: &[f32], k: usize) -> (f32, usize) {
+    let (mut low, mut high) = range(values);
+    let mut above = 0;
+    while low < high {
+        let middle = high - (high - low) / 2;
+        let found = count_from(values, middle);
+        if found == k {
+            return (f32::from_bits(middle), 0);
+        } else if found > k {
+            low = middle;
+        } else {
+            (high, above) = (middle - 1, found);
+        }
+    }
+    (f32::from_bits(low), above)
+}
+
+#[inline(always)]
+fn range(values: &[f32]) -> (u32, u32) {
+    let bits = values.iter().map(|value| value.to_bits());
+    bits.fold((u32::MAX, 0), |(low, high), bits| (low.min(bits), high.max(bits)))
+}
+
+#[inline(always)]
+fn count_from(values: &[f32], least: u32) -> usize {
+    values.iter().map(|value| u32::from(value.to_bits() >= least)).sum::<u32>() as usize
+}
+
+/// The indices of all values above `least`, and of the first `equal` that equal it.
+#[inline(always)]
+fn collect(values: &[f32], least: f32, mut equal: usize, chosen: &mut Vec<u32>) {
+    for (block, values) in values.chunks(64).enumerate() {
+        let mut reached = 0u64;
+        for (bit, value) in values.iter().enumerate() {
+            reached |= u64::from(*value >= least) << bit;
+        }
+        while reached != 0 {
+            let bit = reached.trailing_zeros() as usize;
+            reached &= reached - 1;
+            let above = values[bit] > least;
+            if above || equal > 0 {
+                equal -= usize::from(!above);
+                chosen.push((64 * block + bit) as u32);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::top_k;
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
+
+    #[test]
+    fn ties_go_to_the_lowest_index() {
+        let mut chosen = Vec::new();
+        largest(&[3.0, 1.0, 3.0, 2.0, 3.0], 2, &mut chosen);
+        largest(&[3.0, 1.0, 3.0, 2.0, 3.0], 4, &mut chosen);
+        assert_eq!(chosen, [0, 2, 0, 2, 3, 4]);
+        chosen.clear();
+        smallest(&[5.0, 1.0, 1.0, 0.0, 1.0], 2, &mut [0.0; 5], &mut chosen);
+        assert_eq!(chosen, [1, 3]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_set_is_the_one_that_ranking_finds(
+            values in prop::collection::vec(prop_oneof![0f32..9.0, (0u8..6).prop_map(f32::from)], 1..300),
+            k in 1usize..300,
+        ) {
+            let k = k.min(values.len());
+            let mut chosen = Vec::new();
+            largest(&values, k, &mut chosen);
+            let row = Tensor::from_slice(&values, (1, values.len()), &Device::Cpu).unwrap();
+            let mut ranked = top_k(&row, k).unwrap().to_vec2::<u32>().unwrap().remove(0);
+            ranked.sort_unstable();
+            prop_assert_eq!(chosen, ranked);
+        }
+    }
+}

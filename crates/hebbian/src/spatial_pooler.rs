@@ -1,0 +1,431 @@
+//! The spatial pooler of Hierarchical Temporal Memory: binary inputs to sparse binary codes.
+//!
+//! Each column has a potential pool of inputs and, for each of them, a permanence in [0, 1]. A synapse is connected from
+//! a threshold on. For each input `x ∈ {0, 1}`, in order:
+//!
+//! ```text
+//! o_c = b_c · #{ i : x_i = 1, permanence_ci >= connected }      the boosted overlap
+//! A   = the columns with the k largest o_c                      ties to the lowest index
+//! permanence_ci ← clip(permanence_ci + increment)  where x_i = 1,  (permanence_ci - decrement)  where x_i = 0,  c ∈ A
+//! a_c ← a_c (T - 1) / T + [c ∈ A] / T                            the activity duty cycle
+//! b_c = exp(strength (mean a - a_c))                             or (target - a_c)
+//! ```
+//!
+//! Columns that are seldom reached by the input may have their permanences raised. Without boosting, learning makes a
+//! code worse: few columns win everything.
+//!
+//! Source: S. Ahmad, J. Hawkins and others, "Spatial Pooling Algorithm Details", in *Biological and Machine
+//! Intelligence* (Numenta), and Y. Cui, S. Ahmad, J. Hawkins, "The HTM Spatial Pooler", Frontiers in Computational
+//! Neuroscience 11 (2017), [doi:10.3389/fncom.2017.00111](https://doi.org/10.3389/fncom.2017.00111); the boost against
+//! the mean and the raising of a fixed share are those of the notebook that this workspace began with.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use hebbian::{LearningRule, SpatialPooler, SpatialPoolerConfig};
+//! use hebbian_training::Generator;
+//!
+//! let config = SpatialPoolerConfig { units: 50, sparsity: 0.1, ..Default::default() };
+//! let mut pooler = SpatialPooler::new(config, 64, &mut Generator::new(0, "columns"), &Device::Cpu)?;
+//! let input = Tensor::from_iter((0..64).map(|i| (i % 3 == 0) as u8), &Device::Cpu)?.unsqueeze(0)?;
+//!
+//! let before = pooler.encode_indices(&input)?.to_vec2::<u32>()?;
+//! for _ in 0..20 {
+//!     pooler.learn(&input)?;
+//! }
+//! // The columns that won have connected to every input of their pool that is on, and win more clearly.
+//! let winner = before[0][0] as usize;
+//! let permanences = pooler.weights()?.to_vec2::<f32>()?;
+//! assert!(permanences[winner].iter().step_by(3).all(|&p| p == 0.0 || p >= 0.5));
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod bit_region;
+mod graph_region;
+mod potential_pool;
+mod synapses;
+
+use std::fmt::Debug;
+
+use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_nn::Module;
+use hebbian_training::{Generator, Invalid, State};
+use serde::{Deserialize, Serialize};
+
+use crate::rule::{Learned, LearningRule, check_state};
+use bit_region::BitRegion;
+use graph_region::{GraphRegion, dense};
+pub use potential_pool::PotentialPool;
+
+/// What stands for a column where fewer than `k` won. candle's index operations pass over it.
+pub const NO_COLUMN: u32 = u32::MAX;
+
+/// Starved columns gain this share of the connected threshold.
+const RAISE: f64 = 0.1;
+
+/// What a column's activity is compared with when it is boosted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoostToward {
+    /// The mean activity of all columns, as in the notebook.
+    Mean,
+    /// The sparsity, as in HTM with global inhibition.
+    Target,
+}
+
+/// Which columns have their permanences raised after each input, since the input hardly reaches them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Starved {
+    /// None.
+    Left,
+    /// The `share` of columns with the lowest mean boosted overlap, however large it is: the notebook's way.
+    Lowest {
+        /// In [0, 1].
+        share: f64,
+    },
+    /// Those that are reached less often than `fraction` of the time that the best column is: HTM's way.
+    BelowBest {
+        /// In [0, 1].
+        fraction: f64,
+    },
+}
+
+/// The parameters of [`SpatialPooler`]. The default is the notebook's last setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpatialPoolerConfig {
+    /// Number of columns.
+    pub units: usize,
+    /// Share of the columns that win, rounded down; at least one column.
+    pub sparsity: f64,
+    /// Which inputs each column could connect to.
+    pub pool: PotentialPool,
+    /// Permanence from which a synapse is connected, in (0, 1].
+    pub connected: f64,
+    /// What a winner's permanence gains where the input is on.
+    pub increment: f64,
+    /// What it loses where the input is off.
+    pub decrement: f64,
+    /// Overlap, before boosting, below which a column does not compete; HTM's.
+    pub stimulus_threshold: u32,
+    /// Boosted overlap below which a winner is dropped; the notebook's.
+    pub min_activation: f64,
+    /// What activity is held against.
+    pub boost_toward: BoostToward,
+    /// Boost strength; 0 boosts nothing.
+    pub boost_strength: f64,
+    /// Period T of the activity duty cycle, in inputs.
+    pub activity_period: f64,
+    /// Which columns are helped to synapses.
+    pub starved: Starved,
+    /// Period of the overlap duty cycle, in inputs.
+    pub overlap_period: f64,
+}
+
+impl Default for SpatialPoolerConfig {
+    fn default() -> Self {
+        Self {
+            units: 900,
+            sparsity: 0.04,
+            pool: PotentialPool::Anywhere { fraction: 0.8 },
+            connected: 0.5,
+            increment: 0.1,
+            decrement: 0.03,
+            stimulus_threshold: 0,
+            min_activation: 4.0,
+            boost_toward: BoostToward::Mean,
+            boost_strength: 1.5,
+            activity_period: 1000.0,
+            starved: Starved::Left,
+            overlap_period: 1000.0,
+        }
+    }
+}
+
+impl SpatialPoolerConfig {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let between = "a number from 0 to 1";
+        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
+        let some = share(self.sparsity) && self.active() >= 1;
+        let allowed = format!("above 0, at most 1, and at least one of units ({})", self.units);
+        Invalid::unless(some, "sparsity", self.sparsity, allowed)?;
+        self.pool.validate(self.units)?;
+        let connected = self.connected;
+        Invalid::unless(
+            share(connected) && connected > 0.0,
+            "connected",
+            connected,
+            "a number above 0, at most 1",
+        )?;
+        Invalid::unless(share(self.increment), "increment", self.increment, between)?;
+        Invalid::unless(share(self.decrement), "decrement", self.decrement, between)?;
+        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
+        let least = "a number of at least 0";
+        Invalid::unless(not_negative(self.min_activation), "min_activation", self.min_activation, least)?;
+        Invalid::unless(not_negative(self.boost_strength), "boost_strength", self.boost_strength, least)?;
+        for (field, period) in
+            [("activity_period", self.activity_period), ("overlap_period", self.overlap_period)]
+        {
+            Invalid::unless(not_negative(period) && period >= 1.0, field, period, "a number of at least 1")?;
+        }
+        match self.starved {
+            Starved::Left => Ok(()),
+            Starved::Lowest { share: value } => {
+                Invalid::unless(share(value), "starved_share", value, between)
+            }
+            Starved::BelowBest { fraction } => {
+                Invalid::unless(share(fraction), "starved_fraction", fraction, between)
+            }
+        }
+    }
+
+    /// How many columns win.
+    pub fn active(&self) -> usize {
+        (self.units as f64 * self.sparsity) as usize
+    }
+
+    /// How many columns are raised under [`Starved::Lowest`].
+    fn lowest(&self) -> usize {
+        match self.starved {
+            Starved::Lowest { share } => (self.units as f64 * share) as usize,
+            _ => 0,
+        }
+    }
+
+    /// The boosted overlap that a winner needs. Columns that do not compete have 0.
+    fn least_activation(&self) -> f32 {
+        let least = self.min_activation as f32;
+        if self.stimulus_threshold > 0 { least.max(f32::MIN_POSITIVE) } else { least }
+    }
+}
+
+/// All that a pooler has learned.
+#[derive(Debug)]
+struct Columns {
+    /// Permanences `(units, inputs)`, 0 outside the pools.
+    weights: Tensor,
+    /// The potential pools `(units, inputs)` u8.
+    pool: Tensor,
+    /// The activity duty cycles `(units)`.
+    activity: Tensor,
+    /// The overlap duty cycles `(units)`.
+    overlap: Tensor,
+}
+
+impl Columns {
+    fn drawn(config: &SpatialPoolerConfig, inputs: usize, generator: &mut Generator) -> Result<Self> {
+        let pool = config.pool.draw(config.units, inputs, generator)?;
+        let weights = generator.uniform(pool.shape(), 0.0, 1.0, &Device::Cpu)?;
+        Ok(Self {
+            weights: (weights * pool.to_dtype(DType::F32)?)?,
+            pool,
+            activity: Tensor::full(config.sparsity as f32, config.units, &Device::Cpu)?,
+            overlap: Tensor::ones(config.units, DType::F32, &Device::Cpu)?,
+        })
+    }
+
+    fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self {
+            weights: self.weights.to_device(device)?,
+            pool: self.pool.to_device(device)?,
+            activity: self.activity.to_device(device)?,
+            overlap: self.overlap.to_device(device)?,
+        })
+    }
+
+    fn copy(&self) -> Result<Self> {
+        Ok(Self {
+            weights: self.weights.copy()?,
+            pool: self.pool.copy()?,
+            activity: self.activity.copy()?,
+            overlap: self.overlap.copy()?,
+        })
+    }
+
+    /// The columns of a saved state, for any number of inputs.
+    fn checked(config: &SpatialPoolerConfig, mut state: State) -> Result<Self> {
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        let shape = (config.units, inputs);
+        let Some(pool) = state.remove("pool") else { bail!("state: tensor `pool` is missing") };
+        let units = config.units;
+        let duty_cycles = [("activity", units.into()), ("overlap", units.into())];
+        check_state(&state, &[&[("weights", shape.into())][..], &duty_cycles].concat())?;
+        if pool.dims2()? != shape || pool.dtype() != DType::U8 {
+            bail!("state: tensor `pool` is {:?} {:?}, expected U8 {shape:?}", pool.dtype(), pool.dims());
+        }
+        if pool.max_all()?.to_scalar::<u8>()? > 1 {
+            bail!("state: tensor `pool` holds a value other than 0 and 1");
+        }
+        let [weights, activity, overlap] = ["weights", "activity", "overlap"].map(|name| state[name].clone());
+        for (name, tensor, most) in
+            [("weights", &weights, 1.0), ("activity", &activity, 1.0), ("overlap", &overlap, f32::MAX)]
+        {
+            let (low, high) = (tensor.min_all()?.to_scalar::<f32>()?, tensor.max_all()?.to_scalar::<f32>()?);
+            if low < 0.0 || high > most {
+                bail!("state: tensor `{name}` reaches from {low} to {high}, allowed: 0 to {most}");
+            }
+        }
+        Ok(Self { weights, pool, activity, overlap })
+    }
+}
+
+/// Columns at work.
+trait Region: Debug + Send + Sync {
+    /// Learns from the rows of `inputs` in order. Returns the winners `(batch, active)` and, as a scalar, how many
+    /// synapses crossed the threshold.
+    fn learn(
+        &mut self,
+        config: &SpatialPoolerConfig,
+        anneal: f64,
+        inputs: &Tensor,
+    ) -> Result<(Tensor, Tensor)>;
+
+    /// The winners `(batch, active)` of each row of `inputs`, ascending, [`NO_COLUMN`] last where fewer won.
+    fn encode(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor>;
+
+    /// The boosted overlaps `(batch, units)` of each row of `inputs`.
+    fn overlaps(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor>;
+
+    /// The boost of each column, `(units)`.
+    fn boosts(&self) -> Result<Tensor>;
+
+    /// Copies of what was learned.
+    fn columns(&self) -> Result<Columns>;
+}
+
+fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Region>> {
+    match columns.weights.device().is_cpu() {
+        true => Ok(Box::new(BitRegion::new(config, &columns)?)),
+        false => Ok(Box::new(GraphRegion::new(config, columns)?)),
+    }
+}
+
+/// Columns that pool binary inputs into sparse binary codes.
+///
+/// Its state is the permanences `weights (units, inputs)`, the potential pools `pool (units, inputs)` u8 and the duty
+/// cycles `activity (units)` and `overlap (units)`. [`Module::forward`] gives the code of each input, `(batch, units)`
+/// of 0 and 1; [`encode_indices`](Self::encode_indices) the same as indices. Inputs must be 0 or 1, f32 or u8.
+#[derive(Debug)]
+pub struct SpatialPooler {
+    config: SpatialPoolerConfig,
+    anneal: f64,
+    inputs: usize,
+    device: Device,
+    region: Box<dyn Region>,
+}
+
+impl SpatialPooler {
+    /// The rule's name in checkpoints and results.
+    pub const NAME: &'static str = "spatial-pooler";
+
+    /// Columns for `inputs` inputs: pools drawn, permanences uniform in [0, 1), no column more active than another.
+    pub fn new(
+        config: SpatialPoolerConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
+            bail!("the pools are for images of {expected} inputs, the data has {inputs}");
+        }
+        let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
+        Self::with_columns(config, columns)
+    }
+
+    /// A pooler that goes on from a saved state, on the device of its tensors.
+    pub fn from_state(config: SpatialPoolerConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let columns = Columns::checked(&config, state)?;
+        Self::with_columns(config, columns)
+    }
+
+    fn with_columns(config: SpatialPoolerConfig, columns: Columns) -> Result<Self> {
+        let (inputs, device) = (columns.weights.dim(1)?, columns.weights.device().clone());
+        if inputs == 0 {
+            bail!("a pooler needs at least one input");
+        }
+        let region = region(&config, columns)?;
+        Ok(Self { config, anneal: 1.0, inputs, device, region })
+    }
+
+    /// The active columns of each row of `inputs (batch, inputs)`: `(batch, k)` u32, ascending, [`NO_COLUMN`] at the end
+    /// where fewer than `k` are active.
+    pub fn encode_indices(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.check(inputs)?;
+        self.region.encode(&self.config, inputs)
+    }
+
+    /// The activity duty cycle of each column, `(units)`: a copy.
+    pub fn activity(&self) -> Result<Tensor> {
+        Ok(self.region.columns()?.activity)
+    }
+
+    /// The boost of each column, `(units)`: what its overlap with the next input is multiplied by.
+    pub fn boosts(&self) -> Result<Tensor> {
+        self.region.boosts()
+    }
+
+    /// The boosted overlap of each column with each row of `inputs (batch, inputs)`, `(batch, units)`.
+    pub fn overlaps(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.check(inputs)?;
+        self.region.overlaps(&self.config, inputs)
+    }
+
+    fn check(&self, inputs: &Tensor) -> Result<()> {
+        match inputs.dims2()? {
+            (_, given) if given == self.inputs => Ok(()),
+            (_, given) => bail!("the pooler takes {} inputs, these rows have {given}", self.inputs),
+        }
+    }
+}
+
+impl Module for SpatialPooler {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        dense(&self.encode_indices(inputs)?, self.config.units)
+    }
+}
+
+impl LearningRule for SpatialPooler {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!(self.config)
+    }
+
+    fn set_anneal(&mut self, factor: f64) {
+        self.anneal = factor;
+    }
+
+    /// Passes the codes upward; the update's size is the number of synapses that connected or disconnected.
+    fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        self.check(inputs)?;
+        let (winners, update_size) = self.region.learn(&self.config, self.anneal, inputs)?;
+        let output = dense(&winners, self.config.units)?;
+        Ok(Learned { output, winners, repelled: None, update_size })
+    }
+
+    /// The permanences, 0 outside the pools.
+    fn weights(&self) -> Result<Tensor> {
+        Ok(self.region.columns()?.weights)
+    }
+
+    fn state(&self) -> Result<State> {
+        let Columns { weights, pool, activity, overlap } = self.region.columns()?;
+        let named = [("weights", weights), ("pool", pool), ("activity", activity), ("overlap", overlap)];
+        Ok(named.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
+    }
+
+    fn restore(&mut self, state: State) -> Result<()> {
+        let columns = Columns::checked(&self.config, state)?;
+        if columns.weights.dim(1)? != self.inputs {
+            bail!("state: tensor `weights` has {} inputs, expected {}", columns.weights.dim(1)?, self.inputs);
+        }
+        self.region = region(&self.config, columns.to_device(&self.device)?)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! The pooler on the CPU: one input at a time, its overlaps counted in bits, and only the winners' synapses touched.
+
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor, bail};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::synapses::{Gains, Synapses, no_gains};
+use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
+use crate::ops::{exp, largest, smallest, words as words_of};
+
+#[derive(Debug)]
+pub(super) struct BitRegion {
+    synapses: Synapses,
+    activity: Vec<f32>,
+    overlap: Vec<f32>,
+    boosts: Vec<f32>,
+    gains: Gains,
+    competition: Competition,
+    starved: Vec<u32>,
+}
+
+/// What one input sets off, in buffers that the next one uses again.
+#[derive(Clone, Debug)]
+struct Competition {
+    counts: Vec<u32>,
+    boosted: Vec<f32>,
+    /// In ascending order.
+    winners: Vec<u32>,
+}
+
+impl Competition {
+    fn among(columns: usize) -> Self {
+        Self { counts: vec![0; columns], boosted: vec![0.0; columns], winners: Vec::new() }
+    }
+
+    fn run(&mut self, config: &SpatialPoolerConfig, synapses: &Synapses, boosts: &[f32], input: &[u64]) {
+        let Self { counts, boosted, winners } = self;
+        synapses.overlaps(input, counts);
+        Arch::new().dispatch(|| boost(config.stimulus_threshold, counts, boosts, boosted));
+        winners.clear();
+        largest(boosted, config.active(), winners);
+        let least = config.least_activation();
+        winners.retain(|&column| boosted[column as usize] >= least);
+    }
+}
+
+/// The overlaps that count, times the boosts.
+#[inline(always)]
+fn boost(stimulus_threshold: u32, counts: &[u32], boosts: &[f32], boosted: &mut [f32]) {
+    for ((boosted, boost), &count) in boosted.iter_mut().zip(boosts).zip(counts) {
+        *boosted = if count >= stimulus_threshold { count as i32 as f32 * boost } else { 0.0 };
+    }
+}
+
+impl BitRegion {
+    pub(super) fn new(config: &SpatialPoolerConfig, columns: &Columns) -> Result<Self> {
+        let synapses = Synapses::new(&columns.weights, &columns.pool, config.connected as f32)?;
+        let units = synapses.columns();
+        let mut region = Self {
+            synapses,
+            activity: columns.activity.to_vec1()?,
+            overlap: columns.overlap.to_vec1()?,
+            boosts: vec![1.0; units],
+            gains: no_gains(),
+            competition: Competition::among(units),
+            starved: Vec::new(),
+        };
+        region.refresh_boosts(config);
+        Ok(region)
+    }
+
+    /// Learns from one input, and returns how many synapses crossed the threshold.
+    fn learn_one(&mut self, config: &SpatialPoolerConfig, anneal: f64, input: &[u64]) -> usize {
+        self.competition.run(config, &self.synapses, &self.boosts, input);
+        let [increment, decrement] = [config.increment, config.decrement].map(|rate| (rate * anneal) as f32);
+        set_gains(&mut self.gains[..self.synapses.inputs()], input, [-decrement, increment]);
+        let mut crossings = 0;
+        for &winner in &self.competition.winners {
+            crossings += self.synapses.adapt(winner as usize, &self.gains);
+        }
+        self.count_activity(config.activity_period);
+        self.refresh_boosts(config);
+        crossings + self.raise_starved(config, anneal)
+    }
+
+    fn count_activity(&mut self, period: f64) {
+        let kept = ((period - 1.0) / period) as f32;
+        self.activity.iter_mut().for_each(|activity| *activity *= kept);
+        let share = (1.0 / period) as f32;
+        self.competition.winners.iter().for_each(|&winner| self.activity[winner as usize] += share);
+    }
+
+    fn refresh_boosts(&mut self, config: &SpatialPoolerConfig) {
+        if config.boost_strength == 0.0 {
+            return;
+        }
+        let (activity, boosts) = (&self.activity, &mut self.boosts);
+        let strength = config.boost_strength as f32;
+        Arch::new().dispatch(|| {
+            let reference = match config.boost_toward {
+                BoostToward::Mean => mean(activity),
+                BoostToward::Target => config.sparsity as f32,
+            };
+            let pairs = boosts.iter_mut().zip(activity);
+            pairs.for_each(|(boost, activity)| *boost = exp(strength * (reference - activity)));
+        });
+    }
+
+    /// Raises the permanences of columns that the input hardly reaches, and returns how many crossed the threshold.
+    fn raise_starved(&mut self, config: &SpatialPoolerConfig, anneal: f64) -> usize {
+        let Competition { counts, boosted, .. } = &mut self.competition;
+        let share = (1.0 / config.overlap_period) as f32;
+        self.starved.clear();
+        match config.starved {
+            Starved::Left => return 0,
+            Starved::Lowest { .. } => {
+                let pairs = self.overlap.iter_mut().zip(boosted.iter());
+                pairs.for_each(|(overlap, boosted)| *overlap += (boosted - *overlap) * share);
+                smallest(&self.overlap, config.lowest(), boosted, &mut self.starved);
+            }
+            Starved::BelowBest { fraction } => {
+                let enough = config.stimulus_threshold.max(1);
+                let pairs = self.overlap.iter_mut().zip(counts.iter());
+                pairs.for_each(|(overlap, &count)| {
+                    *overlap += (f32::from(u8::from(count >= enough)) - *overlap) * share;
+                });
+                let best = self.overlap.iter().fold(0f32, |best, &overlap| best.max(overlap));
+                let columns = self.overlap.iter().zip(0..);
+                let starved = columns.filter(|(overlap, _)| **overlap < fraction as f32 * best);
+                self.starved.extend(starved.map(|(_, column)| column));
+            }
+        }
+        let gain = (RAISE * config.connected * anneal) as f32;
+        self.starved.iter().map(|&column| self.synapses.raise(column as usize, gain)).sum()
+    }
+}
+
+impl Region for BitRegion {
+    fn learn(
+        &mut self,
+        config: &SpatialPoolerConfig,
+        anneal: f64,
+        inputs: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let inputs = Bits::of(inputs)?;
+        let mut winners = Winners::none(inputs.rows().len(), config.active());
+        let mut crossings = 0;
+        for (input, winners) in inputs.rows().zip(winners.rows()) {
+            crossings += self.learn_one(config, anneal, input);
+            winners[..self.competition.winners.len()].copy_from_slice(&self.competition.winners);
+        }
+        Ok((winners.tensor()?, Tensor::new(crossings as f32, &Device::Cpu)?))
+    }
+
+    fn encode(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = Bits::of(inputs)?;
+        let mut winners = Winners::none(inputs.rows().len(), config.active());
+        let pairs = inputs.par_rows().zip(winners.par_rows()).with_min_len(INPUTS_A_TASK);
+        pairs.for_each_init(
+            || Competition::among(self.synapses.columns()),
+            |competition, (input, winners)| {
+                competition.run(config, &self.synapses, &self.boosts, input);
+                winners[..competition.winners.len()].copy_from_slice(&competition.winners);
+            },
+        );
+        winners.tensor()
+    }
+
+    fn overlaps(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = Bits::of(inputs)?;
+        let mut competition = Competition::among(self.boosts.len());
+        let mut overlaps = Vec::new();
+        for input in inputs.rows() {
+            competition.run(config, &self.synapses, &self.boosts, input);
+            overlaps.extend_from_slice(&competition.boosted);
+        }
+        Tensor::from_vec(overlaps, (inputs.rows().len(), self.boosts.len()), &Device::Cpu)
+    }
+
+    fn boosts(&self) -> Result<Tensor> {
+        Tensor::from_slice(&self.boosts, self.boosts.len(), &Device::Cpu)
+    }
+
+    fn columns(&self) -> Result<Columns> {
+        let units = self.activity.len();
+        Ok(Columns {
+            weights: self.synapses.weights()?,
+            pool: self.synapses.pool()?,
+            activity: Tensor::from_slice(&self.activity, units, &Device::Cpu)?,
+            overlap: Tensor::from_slice(&self.overlap, units, &Device::Cpu)?,
+        })
+    }
+}
+
+/// Below this, handing inputs to another thread costs more than it saves.
+const INPUTS_A_TASK: usize = 8;
+
+/// What a synapse gains where the input is off and where it is on.
+fn set_gains(gains: &mut [f32], input: &[u64], off_on: [f32; 2]) {
+    for (source, gain) in gains.iter_mut().enumerate() {
+        *gain = off_on[(input[source / 64] >> (source % 64) & 1) as usize];
+    }
+}
+
+/// Sixteen partial sums, whatever the vector width: the bits do not depend on it.
+#[inline(always)]
+fn mean(values: &[f32]) -> f32 {
+    let mut partial = [0f32; 16];
+    for chunk in values.chunks(16) {
+        partial.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
+    }
+    partial.iter().sum::<f32>() / values.len() as f32
+}
+
+/// The winners of each input, ascending, `NO_COLUMN` where fewer won.
+struct Winners {
+    columns: Vec<u32>,
+    most: usize,
+}
+
+impl Winners {
+    fn none(inputs: usize, most: usize) -> Self {
+        Self { columns: vec![NO_COLUMN; inputs * most], most }
+    }
+
+    fn rows(&mut self) -> std::slice::ChunksExactMut<'_, u32> {
+        self.columns.chunks_exact_mut(self.most)
+    }
+
+    fn par_rows(&mut self) -> rayon::slice::ChunksExactMut<'_, u32> {
+        self.columns.par_chunks_exact_mut(self.most)
+    }
+
+    fn tensor(self) -> Result<Tensor> {
+        let inputs = self.columns.len() / self.most;
+        Tensor::from_vec(self.columns, (inputs, self.most), &Device::Cpu)
+    }
+}
+
+/// Inputs as bits, a row of words each.
+struct Bits {
+    words: Vec<u64>,
+    a_row: usize,
+}
+
+impl Bits {
+    /// Packs `inputs (batch, inputs)`, f32 or u8, which must be 0 or 1.
+    fn of(inputs: &Tensor) -> Result<Self> {
+        let (_, columns) = inputs.dims2()?;
+        let inputs = inputs.contiguous()?;
+        let (storage, layout) = inputs.storage_and_layout();
+        let (start, end) = (layout.start_offset(), layout.start_offset() + inputs.elem_count());
+        let words = match &*storage {
+            Storage::Cpu(CpuStorage::F32(values)) => pack(&values[start..end], columns, [0.0, 1.0]),
+            Storage::Cpu(CpuStorage::U8(values)) => pack(&values[start..end], columns, [0, 1]),
+            _ => bail!("a pooler's inputs are F32 or U8, these are {:?}", inputs.dtype()),
+        };
+        match words {
+            Ok(words) => Ok(Self { words, a_row: words_of(columns) }),
+            Err(row) => {
+                bail!("input {row} holds a value other than 0 and 1: binarise the inputs of a pooler")
+            }
+        }
+    }
+
+    fn rows(&self) -> std::slice::ChunksExact<'_, u64> {
+        self.words.chunks_exact(self.a_row)
+    }
+
+    fn par_rows(&self) -> rayon::slice::ChunksExact<'_, u64> {
+        self.words.par_chunks_exact(self.a_row)
+    }
+}
+
+/// The words of all rows, or the first row that holds something else than `[off, on]`.
+fn pack<T: Copy + PartialEq>(
+    values: &[T],
+    columns: usize,
+    [off, on]: [T; 2],
+) -> std::result::Result<Vec<u64>, usize> {
+    let mut words = Vec::with_capacity(values.len() / columns * words_of(columns));
+    for (row, values) in values.chunks_exact(columns).enumerate() {
+        for values in values.chunks(64) {
+            let (mut word, mut binary) = (0, true);
+            for (bit, value) in values.iter().enumerate() {
+                word |= u64::from(*value == on) << bit;
+                binary &= *value == on || *value == off;
+            }
+            if !binary {
+                return Err(row);
+            }
+            words.push(word);
+        }
+    }
+    Ok(words)
+}

@@ -1,0 +1,154 @@
+//! Which inputs a column could ever connect to.
+
+use candle_core::{Device, Result, Tensor};
+use hebbian_training::{Generator, Invalid};
+use serde::{Deserialize, Serialize};
+
+/// The potential pools of all columns. A synapse outside its column's pool does not exist and never will.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PotentialPool {
+    /// Every input with probability `fraction`, wherever it lies.
+    Anywhere {
+        /// In (0, 1].
+        fraction: f64,
+    },
+    /// A share of the inputs in a square around the column's place over the image.
+    Neighbourhood {
+        /// Height and width of the image that the inputs are.
+        image: [usize; 2],
+        /// Height and width of the grid of columns over it; each place holds `units / (height · width)` columns.
+        grid: [usize; 2],
+        /// How far the square reaches from its centre: its side is `2 radius + 1`.
+        radius: usize,
+        /// Whether the square goes on at the opposite edge; cut off if not.
+        wrap: bool,
+        /// Share of the square, in (0, 1], drawn without replacement and rounded to whole inputs, at least one.
+        fraction: f64,
+    },
+}
+
+impl PotentialPool {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self, units: usize) -> std::result::Result<(), Invalid> {
+        let (Self::Anywhere { fraction } | Self::Neighbourhood { fraction, .. }) = *self;
+        Invalid::unless(
+            fraction > 0.0 && fraction <= 1.0,
+            "pool_fraction",
+            fraction,
+            "a number above 0, at most 1",
+        )?;
+        let Self::Neighbourhood { image: [height, width], grid: [rows, columns], .. } = *self else {
+            return Ok(());
+        };
+        let named = |size: [usize; 2]| format!("{}x{}", size[0], size[1]);
+        let places = rows.saturating_mul(columns);
+        Invalid::unless(height > 0 && width > 0, "image", named([height, width]), "at least 1x1")?;
+        let allowed = format!("at least 1x1, with a number of places that divides units ({units})");
+        Invalid::unless(places > 0 && units.is_multiple_of(places), "grid", named([rows, columns]), allowed)
+    }
+
+    /// How many inputs the pools are made for, where they know.
+    pub(super) fn inputs(&self) -> Option<usize> {
+        match self {
+            Self::Anywhere { .. } => None,
+            Self::Neighbourhood { image: [height, width], .. } => Some(height * width),
+        }
+    }
+
+    /// Draws the pools, `(units, inputs)` u8: 1 where a synapse can be.
+    pub(super) fn draw(&self, units: usize, inputs: usize, generator: &mut Generator) -> Result<Tensor> {
+        match self {
+            Self::Anywhere { fraction } => {
+                generator.uniform((units, inputs), 0.0, 1.0, &Device::Cpu)?.lt(*fraction)
+            }
+            Self::Neighbourhood { image, grid, radius, wrap, fraction } => {
+                let mut pools = vec![0u8; units * inputs];
+                let depth = units / (grid[0] * grid[1]);
+                for (column, pool) in pools.chunks_exact_mut(inputs).enumerate() {
+                    let place = column / depth;
+                    let centre = [place / grid[1], place % grid[1]];
+                    let centre = [0, 1].map(|axis| (2 * centre[axis] + 1) * image[axis] / (2 * grid[axis]));
+                    let square = square(centre, *image, *radius, *wrap);
+                    let size = ((square.len() as f64 * fraction).round() as usize).max(1);
+                    for index in generator.permutation(square.len()).into_iter().take(size) {
+                        pool[square[index as usize]] = 1;
+                    }
+                }
+                Tensor::from_vec(pools, (units, inputs), &Device::Cpu)
+            }
+        }
+    }
+}
+
+/// The inputs within `radius` of `centre`, each once.
+fn square(centre: [usize; 2], image: [usize; 2], radius: usize, wrap: bool) -> Vec<usize> {
+    let reach = |axis: usize| -> Vec<usize> {
+        let (at, size) = (centre[axis], image[axis]);
+        match wrap {
+            true if 2 * radius + 1 >= size => (0..size).collect(),
+            true => (0..=2 * radius).map(|step| (at + size - radius + step) % size).collect(),
+            false => (at.saturating_sub(radius)..(at + radius + 1).min(size)).collect(),
+        }
+    };
+    let columns = reach(1);
+    reach(0).into_iter().flat_map(|row| columns.iter().map(move |column| row * image[1] + column)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+
+    fn sizes(pool: &PotentialPool, units: usize, inputs: usize) -> Result<Vec<f32>> {
+        let pools = pool.draw(units, inputs, &mut Generator::new(0, "pools"))?;
+        pools.to_dtype(DType::F32)?.sum(1)?.to_vec1()
+    }
+
+    fn neighbourhood(radius: usize, wrap: bool, fraction: f64) -> PotentialPool {
+        PotentialPool::Neighbourhood { image: [28, 28], grid: [28, 28], radius, wrap, fraction }
+    }
+
+    #[test]
+    fn a_pool_anywhere_has_about_its_fraction_of_the_inputs() -> Result<()> {
+        let sizes = sizes(&PotentialPool::Anywhere { fraction: 0.8 }, 50, 784)?;
+        let mean = sizes.iter().sum::<f32>() / 50.0 / 784.0;
+        assert!((mean - 0.8).abs() < 0.01, "{mean}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_tenth_of_a_wrapped_square_of_side_15_is_23_inputs_everywhere() -> Result<()> {
+        assert_eq!(sizes(&neighbourhood(7, true, 0.1), 2 * 784, 784)?, vec![23.0; 2 * 784]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_square_that_does_not_wrap_is_cut_off_at_the_edge() -> Result<()> {
+        let sizes = sizes(&neighbourhood(1, false, 1.0), 784, 784)?;
+        assert_eq!((sizes[0], sizes[1], sizes[29]), (4.0, 6.0, 9.0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_square_larger_than_the_image_holds_every_input_once() -> Result<()> {
+        assert_eq!(sizes(&neighbourhood(14, true, 1.0), 784, 784)?, vec![784.0; 784]);
+        Ok(())
+    }
+
+    #[test]
+    fn columns_of_a_coarser_grid_stand_in_the_middle_of_their_part_of_the_image() -> Result<()> {
+        let pool = PotentialPool::Neighbourhood {
+            image: [28, 28],
+            grid: [2, 1],
+            radius: 0,
+            wrap: false,
+            fraction: 1.0,
+        };
+        let pools = pool.draw(2, 784, &mut Generator::new(0, "pools"))?;
+        let places: Vec<usize> =
+            pools.to_vec2::<u8>()?.iter().filter_map(|pool| pool.iter().position(|&p| p == 1)).collect();
+        assert_eq!(places, [7 * 28 + 14, 21 * 28 + 14]);
+        Ok(())
+    }
+}
