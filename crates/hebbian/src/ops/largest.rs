@@ -1,16 +1,16 @@
 //! Which k of many values are the largest, as a set: cheaper than [`top_k`](super::top_k), which also ranks them.
 
-use pulp::Arch;
+use multiversion::multiversion;
 
 /// Appends the indices of the `k` largest of `values` to `chosen`, in ascending order; of equal values the lower
 /// indices are taken.
 ///
 /// The values must be at least 0: the bits of such f32 are ordered as the numbers are.
 pub(crate) fn largest(values: &[f32], k: usize, chosen: &mut Vec<u32>) {
-    Arch::new().dispatch(|| {
+    if k > 0 {
         let (least, above) = kth_largest(values, k);
         collect(values, least, k - above, chosen);
-    });
+    }
 }
 
 /// Appends the indices of the `k` smallest of `values`, as [`largest`] does; `reversed` is overwritten.
@@ -25,7 +25,7 @@ pub(crate) fn smallest(values: &[f32], k: usize, reversed: &mut [f32], chosen: &
 ///
 /// Bisects over the bits: each pass is one vectorised comparison of all values, and a pass that counts exactly `k`
 /// is the last.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn kth_largest(values: &[f32], k: usize) -> (f32, usize) {
     let (mut low, mut high) = range(values);
     let mut above = 0;
@@ -55,7 +55,7 @@ fn count_from(values: &[f32], least: u32) -> usize {
 }
 
 /// The indices of all values above `least`, and of the first `equal` that equal it.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn collect(values: &[f32], least: f32, mut equal: usize, chosen: &mut Vec<u32>) {
     for (block, values) in values.chunks(64).enumerate() {
         let mut reached = 0u64;

@@ -1,7 +1,7 @@
 //! The pooler on the CPU: one input at a time, its overlaps counted in bits, and only the winners' synapses touched.
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor, bail};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::synapses::{Gains, Synapses, no_gains};
@@ -36,7 +36,7 @@ impl Competition {
     fn run(&mut self, config: &SpatialPoolerConfig, synapses: &Synapses, boosts: &[f32], input: &[u64]) {
         let Self { counts, boosted, winners } = self;
         synapses.overlaps(input, counts);
-        Arch::new().dispatch(|| boost(config.stimulus_threshold, counts, boosts, boosted));
+        boost(config.stimulus_threshold, counts, boosts, boosted);
         winners.clear();
         largest(boosted, config.active(), winners);
         let least = config.least_activation();
@@ -45,7 +45,7 @@ impl Competition {
 }
 
 /// The overlaps that count, times the boosts.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn boost(stimulus_threshold: u32, counts: &[u32], boosts: &[f32], boosted: &mut [f32]) {
     for ((boosted, boost), &count) in boosted.iter_mut().zip(boosts).zip(counts) {
         *boosted = if count >= stimulus_threshold { count as i32 as f32 * boost } else { 0.0 };
@@ -94,16 +94,11 @@ impl BitRegion {
         if config.boost_strength == 0.0 {
             return;
         }
-        let (activity, boosts) = (&self.activity, &mut self.boosts);
-        let strength = config.boost_strength as f32;
-        Arch::new().dispatch(|| {
-            let reference = match config.boost_toward {
-                BoostToward::Mean => mean(activity),
-                BoostToward::Target => config.sparsity as f32,
-            };
-            let pairs = boosts.iter_mut().zip(activity);
-            pairs.for_each(|(boost, activity)| *boost = exp(strength * (reference - activity)));
-        });
+        let reference = match config.boost_toward {
+            BoostToward::Mean => mean(&self.activity),
+            BoostToward::Target => config.sparsity as f32,
+        };
+        boost_towards(reference, config.boost_strength as f32, &self.activity, &mut self.boosts);
     }
 
     /// Raises the permanences of columns that the input hardly reaches, and returns how many crossed the threshold.
@@ -132,6 +127,14 @@ impl BitRegion {
         }
         let gain = (RAISE * config.connected * anneal) as f32;
         self.starved.iter().map(|&column| self.synapses.raise(column as usize, gain)).sum()
+    }
+}
+
+/// `exp(strength (reference - activity))` of each column.
+#[multiversion(targets = "simd")]
+fn boost_towards(reference: f32, strength: f32, activity: &[f32], boosts: &mut [f32]) {
+    for (boost, activity) in boosts.iter_mut().zip(activity) {
+        *boost = exp(strength * (reference - activity));
     }
 }
 

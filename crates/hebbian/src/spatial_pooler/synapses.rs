@@ -1,7 +1,6 @@
 //! The synapses of all columns as lists, and beside them the connected ones as bit sets.
 
 use candle_core::{Device, Result, Tensor, bail};
-use pulp::Arch;
 
 use crate::ops::BitSets;
 
@@ -82,30 +81,19 @@ impl Synapses {
         self.move_by(column, |_| gain)
     }
 
-    #[inline(always)]
-    fn move_by(&mut self, column: usize, gain: impl Fn(u16) -> f32 + Copy) -> usize {
-        let (sources, permanences) = (&self.sources, &mut self.permanences);
-        let (threshold, connected) = (self.threshold, &mut self.connected);
+    fn move_by(&mut self, column: usize, gain: impl Fn(u16) -> f32) -> usize {
         let row = self.starts[column]..self.starts[column + 1];
+        let blocks = self.permanences[row.clone()].chunks_mut(BLOCK).zip(self.sources[row].chunks(BLOCK));
         let mut crossings = 0;
-        Arch::new().dispatch(|| {
-            let blocks = permanences[row.clone()].chunks_mut(BLOCK).zip(sources[row].chunks(BLOCK));
-            for (permanences, sources) in blocks {
-                let mut crossed = [false; BLOCK];
-                let synapses = permanences.iter_mut().zip(sources).zip(&mut crossed);
-                synapses.for_each(|((permanence, &source), crossed)| {
-                    let before = *permanence >= threshold;
-                    *permanence = (*permanence + gain(source)).clamp(0.0, 1.0);
-                    *crossed = before != (*permanence >= threshold);
-                });
-                if crossed.contains(&true) {
-                    for (&source, _) in sources.iter().zip(crossed).filter(|(_, crossed)| *crossed) {
-                        connected.flip(column, source.into());
-                        crossings += 1;
-                    }
+        for (permanences, sources) in blocks {
+            let crossed = move_block(permanences, sources, self.threshold, &gain);
+            if crossed.contains(&true) {
+                for (&source, _) in sources.iter().zip(crossed).filter(|(_, crossed)| *crossed) {
+                    self.connected.flip(column, source.into());
+                    crossings += 1;
                 }
             }
-        });
+        }
         crossings
     }
 
@@ -128,4 +116,21 @@ impl Synapses {
         }
         Tensor::from_vec(pool, (self.columns(), self.inputs), &Device::Cpu)
     }
+}
+
+/// Moves up to a block of permanences, and returns which of them crossed the threshold.
+#[inline(always)]
+fn move_block(
+    permanences: &mut [f32],
+    sources: &[u16],
+    threshold: f32,
+    gain: impl Fn(u16) -> f32,
+) -> [bool; BLOCK] {
+    let mut crossed = [false; BLOCK];
+    for ((permanence, &source), crossed) in permanences.iter_mut().zip(sources).zip(&mut crossed) {
+        let before = *permanence >= threshold;
+        *permanence = (*permanence + gain(source)).clamp(0.0, 1.0);
+        *crossed = before != (*permanence >= threshold);
+    }
+    crossed
 }
