@@ -429,3 +429,241 @@ impl LearningRule for SpatialPooler {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INPUTS: usize = 70;
+
+    fn small() -> SpatialPoolerConfig {
+        SpatialPoolerConfig {
+            units: 40,
+            sparsity: 0.1,
+            min_activation: 1.0,
+            activity_period: 20.0,
+            overlap_period: 20.0,
+            ..Default::default()
+        }
+    }
+
+    fn columns(config: &SpatialPoolerConfig) -> Result<Columns> {
+        Columns::drawn(config, INPUTS, &mut Generator::new(0, "columns"))
+    }
+
+    fn pooler(config: SpatialPoolerConfig) -> Result<SpatialPooler> {
+        SpatialPooler::new(config, INPUTS, &mut Generator::new(0, "columns"), &Device::Cpu)
+    }
+
+    fn inputs(seed: u64, batch: usize) -> Result<Tensor> {
+        Generator::new(seed, "inputs").uniform((batch, INPUTS), 0.0, 1.0, &Device::Cpu)?.lt(0.3)
+    }
+
+    fn refusal<T>(result: Result<T>) -> String {
+        result
+            .err()
+            .map(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_field_outside_its_range_is_named_with_what_is_allowed() {
+        let config = small();
+        let cases = [
+            (SpatialPoolerConfig { units: 0, ..config.clone() }, "units = 0 is not allowed: at least 1"),
+            (
+                SpatialPoolerConfig { sparsity: 0.02, ..config.clone() },
+                "sparsity = 0.02 is not allowed: above 0, at most 1, and at least one of units (40)",
+            ),
+            (
+                SpatialPoolerConfig { pool: PotentialPool::Anywhere { fraction: 0.0 }, ..config.clone() },
+                "pool_fraction = 0 is not allowed",
+            ),
+            (
+                SpatialPoolerConfig { connected: 0.0, ..config.clone() },
+                "connected = 0 is not allowed: a number above 0, at most 1",
+            ),
+            (SpatialPoolerConfig { increment: f64::NAN, ..config.clone() }, "increment = NaN is not allowed"),
+            (
+                SpatialPoolerConfig { activity_period: 0.5, ..config.clone() },
+                "activity_period = 0.5 is not allowed: a number of at least 1",
+            ),
+            (
+                SpatialPoolerConfig { starved: Starved::Lowest { share: 1.5 }, ..config },
+                "starved_share = 1.5 is not allowed: a number from 0 to 1",
+            ),
+        ];
+        for (config, expected) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_not_binary_or_not_as_many_are_refused() -> Result<()> {
+        let mut pooler = pooler(small())?;
+        let grey = Tensor::full(0.5f32, (1, INPUTS), &Device::Cpu)?;
+        let message = refusal(pooler.learn(&grey));
+        assert_eq!(message, "input 0 holds a value other than 0 and 1: binarise the inputs of a pooler");
+        let narrow = Tensor::zeros((1, INPUTS - 1), DType::U8, &Device::Cpu)?;
+        assert_eq!(refusal(pooler.encode_indices(&narrow)), "the pooler takes 70 inputs, these rows have 69");
+        Ok(())
+    }
+
+    #[test]
+    fn equal_columns_win_in_the_order_of_their_index() -> Result<()> {
+        let config = SpatialPoolerConfig { pool: PotentialPool::Anywhere { fraction: 1.0 }, ..small() };
+        let mut state = pooler(config.clone())?.state()?;
+        state.insert("weights".to_owned(), Tensor::ones((40, INPUTS), DType::F32, &Device::Cpu)?);
+        let pooler = SpatialPooler::from_state(config, state)?;
+        assert_eq!(pooler.encode_indices(&inputs(0, 1)?)?.to_vec2::<u32>()?, [[0, 1, 2, 3]]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_input_that_reaches_no_column_has_an_empty_code() -> Result<()> {
+        let blank = Tensor::zeros((2, INPUTS), DType::U8, &Device::Cpu)?;
+        let mut pooler = pooler(small())?;
+        assert_eq!(pooler.encode_indices(&blank)?.to_vec2::<u32>()?, [[NO_COLUMN; 4]; 2]);
+        assert_eq!(pooler.learn(&blank)?.output.sum_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_is_learned_as_a_sequence() -> Result<()> {
+        let (mut whole, mut single) = (pooler(small())?, pooler(small())?);
+        let inputs = inputs(0, 30)?;
+        let codes = whole.learn(&inputs)?.output.to_vec2::<f32>()?;
+        for (row, code) in codes.into_iter().enumerate() {
+            assert_eq!(single.learn(&inputs.narrow(0, row, 1)?)?.output.to_vec2::<f32>()?, [code]);
+        }
+        assert_eq!(whole.weights()?.to_vec2::<f32>()?, single.weights()?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_restored_pooler_has_the_same_codes_and_learns_on_with_the_same_bits() -> Result<()> {
+        let starved = [Starved::Left, Starved::Lowest { share: 0.1 }, Starved::BelowBest { fraction: 0.5 }];
+        for starved in starved {
+            let config = SpatialPoolerConfig { starved, ..small() };
+            let mut learned = pooler(config.clone())?;
+            learned.learn(&inputs(0, 100)?)?;
+            let mut restored = SpatialPooler::from_state(config, learned.state()?)?;
+            let seen = inputs(1, 50)?;
+            assert_eq!(restored.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
+            learned.learn(&seen)?;
+            restored.learn(&seen)?;
+            for (name, tensor) in learned.state()?.into_iter().filter(|(name, _)| name != "pool") {
+                let ours = restored.state()?[&name].flatten_all()?.to_vec1::<f32>()?;
+                assert_eq!(ours, tensor.flatten_all()?.to_vec1::<f32>()?, "{name}, {starved:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
+        let mut pooler = pooler(small())?;
+        let before = pooler.weights()?.to_vec2::<f32>()?;
+        let with = |name: &str, tensor: Option<Tensor>| -> Result<State> {
+            let mut state = pooler.state()?;
+            state.remove(name);
+            state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
+            Ok(state)
+        };
+        let pool = |value: u8| Tensor::full(value, (40, INPUTS), &Device::Cpu);
+        let refusals = [
+            (with("pool", None)?, "state: tensor `pool` is missing"),
+            (with("activity", None)?, "state: tensor `activity` is missing"),
+            (with("bits", Some(pool(1)?))?, "state: tensor `bits` does not belong to this rule"),
+            (with("pool", Some(pool(2)?))?, "state: tensor `pool` holds a value other than 0 and 1"),
+            (
+                with("pool", Some(pool(1)?.to_dtype(DType::F32)?))?,
+                "state: tensor `pool` is F32 [40, 70], expected U8 (40, 70)",
+            ),
+            (with("weights", Some((pooler.weights()? + 0.5)?))?, "state: tensor `weights` reaches from"),
+            (
+                with("overlap", Some((Tensor::ones(40, DType::F32, &Device::Cpu)? * -1.0)?))?,
+                "state: tensor `overlap` reaches from -1 to -1",
+            ),
+        ];
+        for (state, expected) in refusals {
+            let message = refusal(pooler.restore(state));
+            assert!(message.starts_with(expected), "{message}");
+            assert_eq!(pooler.weights()?.to_vec2::<f32>()?, before);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn boosting_brings_columns_into_use_that_learning_alone_leaves_out() -> Result<()> {
+        // All inputs are on in the same half and differ in the other: the columns that reach that half best win them all.
+        let half = |rows: usize, of: Result<Tensor>| of?.narrow(1, 0, INPUTS / 2)?.narrow(0, 0, rows);
+        let inputs = Tensor::cat(
+            &[half(50, inputs(0, 50))?, half(50, inputs(1, 50).and_then(|x| x.ones_like()))?],
+            1,
+        )?;
+        let active = |boost_strength: f64| -> Result<usize> {
+            let mut pooler = pooler(SpatialPoolerConfig { boost_strength, ..small() })?;
+            for _ in 0..20 {
+                pooler.learn(&inputs)?;
+            }
+            let wins = pooler.forward(&inputs)?.sum(0)?.to_vec1::<f32>()?;
+            Ok(wins.into_iter().filter(|&wins| wins > 0.0).count())
+        };
+        let (plain, boosted) = (active(0.0)?, active(10.0)?);
+        assert!(boosted > 2 * plain, "{plain} columns without boosting, {boosted} with");
+        Ok(())
+    }
+
+    fn starved() -> impl Strategy<Value = Starved> {
+        prop_oneof![
+            Just(Starved::Left),
+            Just(Starved::Lowest { share: 0.1 }),
+            Just(Starved::BelowBest { fraction: 0.6 }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+        /// Rates that are sums of powers of two keep every permanence exact, so that no rounding decides.
+        #[test]
+        fn bit_sets_and_graph_agree(
+            starved in starved(), stimulus_threshold in 0u32..8, min_activation in 0u32..8, boosted: bool, seed: u64,
+        ) {
+            let config = SpatialPoolerConfig {
+                starved, stimulus_threshold,
+                min_activation: f64::from(min_activation),
+                boost_strength: if boosted { 2.0 } else { 0.0 },
+                boost_toward: if seed.is_multiple_of(2) { BoostToward::Mean } else { BoostToward::Target },
+                increment: 0.125,
+                decrement: 0.0625,
+                ..small()
+            };
+            let mut bits = BitRegion::new(&config, &columns(&config).unwrap()).unwrap();
+            let mut graph = GraphRegion::new(&config, columns(&config).unwrap()).unwrap();
+            let inputs = inputs(seed, 60).unwrap();
+            let (winners, crossings) = bits.learn(&config, 1.0, &inputs).unwrap();
+            let (expected, expected_crossings) = graph.learn(&config, 1.0, &inputs).unwrap();
+            prop_assert_eq!(winners.to_vec2::<u32>().unwrap(), expected.to_vec2::<u32>().unwrap());
+            prop_assert_eq!(crossings.to_scalar::<f32>().unwrap(), expected_crossings.to_scalar::<f32>().unwrap());
+            let codes = [bits.encode(&config, &inputs).unwrap(), graph.encode(&config, &inputs).unwrap()];
+            prop_assert_eq!(codes[0].to_vec2::<u32>().unwrap(), codes[1].to_vec2::<u32>().unwrap());
+            let (ours, reference) = (bits.columns().unwrap(), graph.columns().unwrap());
+            let pairs = [
+                (ours.weights, reference.weights),
+                (ours.activity, reference.activity),
+                (ours.overlap, reference.overlap),
+                (bits.boosts().unwrap(), graph.boosts().unwrap()),
+                (bits.overlaps(&config, &inputs).unwrap(), graph.overlaps(&config, &inputs).unwrap()),
+            ];
+            for (ours, reference) in pairs {
+                let scale = reference.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let difference = (ours - reference).unwrap().abs().unwrap().max_all().unwrap();
+                prop_assert!(difference.to_scalar::<f32>().unwrap() <= 1e-5 * scale);
+            }
+        }
+    }
+}

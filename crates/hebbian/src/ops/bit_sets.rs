@@ -10,7 +10,6 @@ const LANES: usize = 8;
 pub(crate) struct BitSets {
     /// Words a set.
     words: usize,
-    sets: usize,
     /// `blocks x words x LANES`.
     bits: Vec<[u64; LANES]>,
 }
@@ -24,7 +23,7 @@ impl BitSets {
     /// `sets` empty sets.
     pub(crate) fn empty(sets: usize, elements: usize) -> Self {
         let words = words(elements);
-        Self { words, sets, bits: vec![[0; LANES]; sets.div_ceil(LANES) * words] }
+        Self { words, bits: vec![[0; LANES]; sets.div_ceil(LANES) * words] }
     }
 
     /// Puts `element` into `set`, or takes it out if it is there.
@@ -33,26 +32,33 @@ impl BitSets {
         self.bits[word][set % LANES] ^= 1 << (element % 64);
     }
 
-    /// How many elements each set shares with `input`, `(sets)`.
-    pub(crate) fn overlaps(&self, input: &[u64], counts: &mut [u32]) {
-        assert_eq!((input.len(), counts.len()), (self.words, self.sets), "input and counts fit the sets");
-        count(&self.bits, input, counts);
+    /// How many elements each set shares with an input, `(sets)`, which comes as its words that are not 0, each behind
+    /// its place.
+    pub(crate) fn overlaps(&self, input: &[(usize, u64)], counts: &mut [u32]) {
+        count(&self.bits, self.words, input, counts);
     }
 }
 
 #[multiversion(targets = "simd")]
-fn count(bits: &[[u64; LANES]], input: &[u64], counts: &mut [u32]) {
-    for (block, counts) in bits.chunks_exact(input.len()).zip(counts.chunks_mut(LANES)) {
+fn count(bits: &[[u64; LANES]], words: usize, input: &[(usize, u64)], counts: &mut [u32]) {
+    for (block, counts) in bits.chunks_exact(words).zip(counts.chunks_mut(LANES)) {
         let mut shared = [0u64; LANES];
-        for (words, input) in block.iter().zip(input) {
-            for (shared, word) in shared.iter_mut().zip(words) {
-                *shared += u64::from((word & input).count_ones());
+        for &(place, input) in input {
+            let words = &block[place];
+            for lane in 0..LANES {
+                shared[lane] += u64::from((words[lane] & input).count_ones());
             }
         }
         for (count, shared) in counts.iter_mut().zip(shared) {
             *count = shared as u32;
         }
     }
+}
+
+/// The words of `input` that are not 0, each behind its place, into `on`.
+pub(crate) fn words_on(input: &[u64], on: &mut Vec<(usize, u64)>) {
+    on.clear();
+    on.extend(input.iter().copied().enumerate().filter(|(_, word)| *word != 0));
 }
 
 #[cfg(test)]
@@ -76,8 +82,9 @@ mod tests {
             }
             let mut bits = vec![0; words(elements)];
             input.iter().for_each(|element| bits[element / 64] |= 1 << (element % 64));
-            let mut counts = vec![0; members.len()];
-            sets.overlaps(&bits, &mut counts);
+            let (mut on, mut counts) = (Vec::new(), vec![0; members.len()]);
+            words_on(&bits, &mut on);
+            sets.overlaps(&on, &mut counts);
             let expected: Vec<u32> = members.iter().map(|set| set.intersection(&input).count() as u32).collect();
             prop_assert_eq!(&counts, &expected);
         }
@@ -90,7 +97,7 @@ mod tests {
         sets.flip(1, 65);
         sets.flip(2, 65);
         let mut counts = [0; 3];
-        sets.overlaps(&[0, 1 << 1], &mut counts);
+        sets.overlaps(&[(1, 1 << 1)], &mut counts);
         assert_eq!(counts, [0, 0, 1]);
     }
 }

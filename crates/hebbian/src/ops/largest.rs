@@ -57,19 +57,36 @@ fn count_from(values: &[f32], least: u32) -> usize {
 /// The indices of all values above `least`, and of the first `equal` that equal it.
 #[multiversion(targets = "simd")]
 fn collect(values: &[f32], least: f32, mut equal: usize, chosen: &mut Vec<u32>) {
-    for (block, values) in values.chunks(64).enumerate() {
-        let mut reached = 0u64;
-        for (bit, value) in values.iter().enumerate() {
-            reached |= u64::from(*value >= least) << bit;
-        }
-        while reached != 0 {
-            let bit = reached.trailing_zeros() as usize;
-            reached &= reached - 1;
-            let above = values[bit] > least;
+    where_true(
+        values,
+        |value| value >= least,
+        |index| {
+            let above = values[index] > least;
             if above || equal > 0 {
                 equal -= usize::from(!above);
-                chosen.push((64 * block + bit) as u32);
+                chosen.push(index as u32);
             }
+        },
+    );
+}
+
+/// Appends the indices of all `values` less than `bound`.
+#[multiversion(targets = "simd")]
+pub(crate) fn below(values: &[f32], bound: f32, chosen: &mut Vec<u32>) {
+    where_true(values, |value| value < bound, |index| chosen.push(index as u32));
+}
+
+/// Calls `found` with the index of each value that passes `test`, which is asked for 64 values at a time.
+#[inline(always)]
+fn where_true(values: &[f32], test: impl Fn(f32) -> bool, mut found: impl FnMut(usize)) {
+    for (block, values) in values.chunks(64).enumerate() {
+        let mut passed = 0u64;
+        for (bit, &value) in values.iter().enumerate() {
+            passed |= u64::from(test(value)) << bit;
+        }
+        while passed != 0 {
+            found(64 * block + passed.trailing_zeros() as usize);
+            passed &= passed - 1;
         }
     }
 }

@@ -14,10 +14,10 @@ mod row_norms;
 mod signed_power;
 mod top_k;
 
-pub(crate) use bit_sets::{BitSets, words};
+pub(crate) use bit_sets::{BitSets, words, words_on};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use exp::exp;
-pub(crate) use largest::{largest, smallest};
+pub(crate) use largest::{below, largest, smallest};
 pub(crate) use overlap_scores::LENGTH_FLOOR;
 pub use overlap_scores::overlap_scores;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{exp, largest, smallest, words as words_of};
+use crate::ops::{below, exp, largest, smallest, words as words_of, words_on};
 
 #[derive(Debug)]
 pub(super) struct BitRegion {
@@ -22,6 +22,8 @@ pub(super) struct BitRegion {
 /// What one input sets off, in buffers that the next one uses again.
 #[derive(Clone, Debug)]
 struct Competition {
+    /// The words of the input that are not 0, behind their places.
+    input: Vec<(usize, u64)>,
     counts: Vec<u32>,
     boosted: Vec<f32>,
     /// In ascending order.
@@ -30,12 +32,13 @@ struct Competition {
 
 impl Competition {
     fn among(columns: usize) -> Self {
-        Self { counts: vec![0; columns], boosted: vec![0.0; columns], winners: Vec::new() }
+        Self { input: Vec::new(), counts: vec![0; columns], boosted: vec![0.0; columns], winners: Vec::new() }
     }
 
     fn run(&mut self, config: &SpatialPoolerConfig, synapses: &Synapses, boosts: &[f32], input: &[u64]) {
-        let Self { counts, boosted, winners } = self;
-        synapses.overlaps(input, counts);
+        let Self { input: on, counts, boosted, winners } = self;
+        words_on(input, on);
+        synapses.overlaps(on, counts);
         boost(config.stimulus_threshold, counts, boosts, boosted);
         winners.clear();
         largest(boosted, config.active(), winners);
@@ -73,7 +76,7 @@ impl BitRegion {
     fn learn_one(&mut self, config: &SpatialPoolerConfig, anneal: f64, input: &[u64]) -> usize {
         self.competition.run(config, &self.synapses, &self.boosts, input);
         let [increment, decrement] = [config.increment, config.decrement].map(|rate| (rate * anneal) as f32);
-        set_gains(&mut self.gains[..self.synapses.inputs()], input, [-decrement, increment]);
+        set_gains(&mut self.gains[..self.synapses.inputs()], input, -decrement, increment);
         let mut crossings = 0;
         for &winner in &self.competition.winners {
             crossings += self.synapses.adapt(winner as usize, &self.gains);
@@ -84,8 +87,7 @@ impl BitRegion {
     }
 
     fn count_activity(&mut self, period: f64) {
-        let kept = ((period - 1.0) / period) as f32;
-        self.activity.iter_mut().for_each(|activity| *activity *= kept);
+        decay(&mut self.activity, ((period - 1.0) / period) as f32);
         let share = (1.0 / period) as f32;
         self.competition.winners.iter().for_each(|&winner| self.activity[winner as usize] += share);
     }
@@ -109,24 +111,39 @@ impl BitRegion {
         match config.starved {
             Starved::Left => return 0,
             Starved::Lowest { .. } => {
-                let pairs = self.overlap.iter_mut().zip(boosted.iter());
-                pairs.for_each(|(overlap, boosted)| *overlap += (boosted - *overlap) * share);
+                follow(&mut self.overlap, boosted, share);
                 smallest(&self.overlap, config.lowest(), boosted, &mut self.starved);
             }
             Starved::BelowBest { fraction } => {
                 let enough = config.stimulus_threshold.max(1);
-                let pairs = self.overlap.iter_mut().zip(counts.iter());
-                pairs.for_each(|(overlap, &count)| {
-                    *overlap += (f32::from(u8::from(count >= enough)) - *overlap) * share;
+                boosted.iter_mut().zip(counts).for_each(|(reached, count)| {
+                    *reached = f32::from(u8::from(*count >= enough));
                 });
+                follow(&mut self.overlap, boosted, share);
                 let best = self.overlap.iter().fold(0f32, |best, &overlap| best.max(overlap));
-                let columns = self.overlap.iter().zip(0..);
-                let starved = columns.filter(|(overlap, _)| **overlap < fraction as f32 * best);
-                self.starved.extend(starved.map(|(_, column)| column));
+                below(&self.overlap, fraction as f32 * best, &mut self.starved);
             }
         }
         let gain = (RAISE * config.connected * anneal) as f32;
         self.starved.iter().map(|&column| self.synapses.raise(column as usize, gain)).sum()
+    }
+}
+
+/// What is too small to matter becomes 0: left to decay it would end in numbers that processors are slow with.
+#[multiversion(targets = "simd")]
+fn decay(activity: &mut [f32], kept: f32) {
+    const NEGLIGIBLE: f32 = 1e-30;
+    for activity in activity {
+        let decayed = *activity * kept;
+        *activity = if decayed < NEGLIGIBLE { 0.0 } else { decayed };
+    }
+}
+
+/// Moves each mean towards its newest value.
+#[multiversion(targets = "simd")]
+fn follow(means: &mut [f32], newest: &[f32], share: f32) {
+    for (mean, newest) in means.iter_mut().zip(newest) {
+        *mean += (newest - *mean) * share;
     }
 }
 
@@ -199,14 +216,17 @@ impl Region for BitRegion {
 const INPUTS_A_TASK: usize = 8;
 
 /// What a synapse gains where the input is off and where it is on.
-fn set_gains(gains: &mut [f32], input: &[u64], off_on: [f32; 2]) {
-    for (source, gain) in gains.iter_mut().enumerate() {
-        *gain = off_on[(input[source / 64] >> (source % 64) & 1) as usize];
+#[multiversion(targets = "simd")]
+fn set_gains(gains: &mut [f32], input: &[u64], off: f32, on: f32) {
+    for (gains, word) in gains.chunks_mut(64).zip(input) {
+        for (bit, gain) in gains.iter_mut().enumerate() {
+            *gain = if word >> bit & 1 == 1 { on } else { off };
+        }
     }
 }
 
 /// Sixteen partial sums, whatever the vector width: the bits do not depend on it.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn mean(values: &[f32]) -> f32 {
     let mut partial = [0f32; 16];
     for chunk in values.chunks(16) {
@@ -276,6 +296,7 @@ impl Bits {
 }
 
 /// The words of all rows, or the first row that holds something else than `[off, on]`.
+#[multiversion(targets = "simd")]
 fn pack<T: Copy + PartialEq>(
     values: &[T],
     columns: usize,

@@ -57,29 +57,28 @@ impl GraphRegion {
         anneal: f64,
         input: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        let connected = self.connected(config)?;
         let Competition { winners, active, overlaps, boosted } = self.compete(config, input)?;
         let (increment, decrement) = (config.increment * anneal, config.decrement * anneal);
         let gains = input.affine(increment + decrement, -decrement)?;
-        self.move_by(&active.t()?.matmul(&gains)?)?;
+        let mut crossings = self.move_by(config, &active.t()?.matmul(&gains)?)?;
         let kept = (config.activity_period - 1.0) / config.activity_period;
         let share = (active.squeeze(0)? * (1.0 / config.activity_period))?;
         self.columns.activity = ((&self.columns.activity * kept)? + share)?;
         self.refresh_boosts(config)?;
         if let Some(starved) = self.starved(config, &overlaps, &boosted)? {
-            self.move_by(
-                &(starved.unsqueeze(1)? * (RAISE * config.connected * anneal))?
-                    .broadcast_as(self.pool.shape())?,
-            )?;
+            let gains = (starved.unsqueeze(1)? * (RAISE * config.connected * anneal))?;
+            crossings = (crossings + self.move_by(config, &gains)?)?;
         }
-        let crossings = (self.connected(config)? - connected)?.abs()?.sum_all()?;
         Ok((winners, crossings))
     }
 
-    fn move_by(&mut self, gains: &Tensor) -> Result<()> {
-        let moved = (&self.columns.weights + (gains * &self.pool)?)?;
+    /// Adds `gains`, `(units, inputs)` or one a column, inside the pools, and returns how many synapses crossed the
+    /// threshold.
+    fn move_by(&mut self, config: &SpatialPoolerConfig, gains: &Tensor) -> Result<Tensor> {
+        let before = self.connected(config)?;
+        let moved = (&self.columns.weights + self.pool.broadcast_mul(gains)?)?;
         self.columns.weights = moved.broadcast_maximum(&self.zero)?.broadcast_minimum(&self.one)?;
-        Ok(())
+        (self.connected(config)? - before)?.abs()?.sum_all()
     }
 
     fn refresh_boosts(&mut self, config: &SpatialPoolerConfig) -> Result<()> {
@@ -127,7 +126,8 @@ impl GraphRegion {
 pub(super) fn dense(winners: &Tensor, units: usize) -> Result<Tensor> {
     let zeros = Tensor::zeros((winners.dim(0)?, units), DType::F32, winners.device())?;
     let ones = Tensor::ones(winners.shape(), DType::F32, winners.device())?;
-    zeros.scatter(&winners.contiguous()?, &ones, 1)
+    zeros.scatter_set(&winners.contiguous()?, &ones, 1)?;
+    Ok(zeros)
 }
 
 impl Region for GraphRegion {
