@@ -1,5 +1,8 @@
 //! Functions from the bytes of a dataset to what a layer takes in.
 
+use std::fmt;
+use std::str::FromStr;
+
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use crate::Result;
@@ -31,7 +34,7 @@ impl CustomOp1 for Scale {
     }
 }
 
-/// From which brightness a pixel is on.
+/// From which brightness a pixel is on; written `mean` or `above:30`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threshold {
     /// The mean of its own image, compared in whole numbers: `pixel · n >= sum`. A uniform image is all on, a blank one
@@ -39,6 +42,27 @@ pub enum Threshold {
     Mean,
     /// Above this value.
     Above(u8),
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match (text, text.strip_prefix("above:").map(str::parse)) {
+            ("mean", _) => Ok(Self::Mean),
+            (_, Some(Ok(value))) => Ok(Self::Above(value)),
+            _ => Err("allowed: mean, above:0 to above:255".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mean => write!(formatter, "mean"),
+            Self::Above(value) => write!(formatter, "above:{value}"),
+        }
+    }
 }
 
 /// Turns u8 pixels `(images, pixels)` into 0 and 1, u8 too, and puts them on `device`.
@@ -122,6 +146,16 @@ mod tests {
         let images = Tensor::new(&images, &Device::Cpu).unwrap();
         let bits = binarise(&images, Threshold::Mean, &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
         assert_eq!(bits, [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]);
+    }
+
+    #[test]
+    fn a_threshold_is_read_as_it_is_written_and_nonsense_is_refused() {
+        for threshold in [Threshold::Mean, Threshold::Above(0), Threshold::Above(255)] {
+            assert_eq!(threshold.to_string().parse(), Ok(threshold));
+        }
+        for text in ["", "above", "above:256", "above:-1", "30"] {
+            assert!(text.parse::<Threshold>().unwrap_err().contains("mean, above:0 to above:255"), "{text}");
+        }
     }
 
     #[test]

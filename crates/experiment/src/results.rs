@@ -91,7 +91,7 @@ fn sample_std(values: &[f64]) -> Option<f64> {
 pub struct Measure {
     /// The key in `results.json`; null in the rows that lack it.
     pub name: &'static str,
-    /// The head of its column.
+    /// The head of its column; without one the table does not show it.
     pub title: &'static str,
     /// Digits after the point in the table.
     pub digits: usize,
@@ -177,7 +177,8 @@ impl Results {
             (measure.title, self.rows.iter().map(show).collect())
         };
         let (scores, times) = (SCORES.iter().map(shared), TIMES.iter().map(shared));
-        scores.chain(self.measures.iter().map(own)).chain(times).collect()
+        let shown = self.measures.iter().filter(|measure| !measure.title.is_empty());
+        scores.chain(shown.map(own)).chain(times).collect()
     }
 }
 

@@ -358,6 +358,11 @@ impl SpatialPooler {
         self.region.encode(&self.config, inputs)
     }
 
+    /// Number of columns.
+    pub fn units(&self) -> usize {
+        self.config.units
+    }
+
     /// The activity duty cycle of each column, `(units)`: a copy.
     pub fn activity(&self) -> Result<Tensor> {
         Ok(self.region.columns()?.activity)
