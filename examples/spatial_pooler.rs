@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
+use candle_nn::Module;
 use clap::{Parser, ValueEnum};
 use hebbian::{
     BoostToward, FitConfig, LearningRule, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved,
@@ -293,7 +294,7 @@ impl Arguments {
         checkpoint.save(&session.checkpoint_path(place))?;
         if session.is_primary(place) {
             session.draw("weights.png", &self.permanences(session, &pooler)?)?;
-            session.draw("overlaps.png", &overlaps(session, &pooler)?)?;
+            session.draw("overlaps.png", &overlaps(session, &pooler, &self.pooler(&session.data).pool)?)?;
         }
         let seconds = session.metrics.seconds(place, Phase::Learn);
         let mut row = codes.measure(Row { model: place.name.to_owned(), ..row });
@@ -449,20 +450,33 @@ fn duty_cycles(pooler: &SpatialPooler, stability: f64) -> Result<Map<String, Val
 }
 
 /// One image as the pooler sees it, how much of it reaches each column, and the columns that win.
-fn overlaps(session: &Session, pooler: &SpatialPooler) -> Result<Picture> {
+fn overlaps(session: &Session, pooler: &SpatialPooler, pool: &PotentialPool) -> Result<Picture> {
+    const WIDTH: usize = 500;
     let image = session.data.test.inputs().narrow(0, 0, 1)?;
-    let input = ReceptiveFields::new(&image.to_dtype(DType::F32)?, session.data.image(), (1, 1));
-    let side = (pooler.units() as f64).sqrt().ceil() as usize;
-    let map = |values: Tensor, title: &str| -> Result<Picture> {
-        let mut cells = values.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        cells.resize(side * side, 0.0);
-        let cells = Tensor::from_vec(cells, (1, side * side), &Device::Cpu)?;
-        Ok(ReceptiveFields::new(&cells, (side, side), (1, 1)).title(title).width(500).draw()?)
+    let places = match pool {
+        PotentialPool::Neighbourhood { grid, .. } => *grid,
+        PotentialPool::Anywhere { .. } => [1, 1],
     };
-    let input = input.title("The input").width(500).draw()?;
+    let map = |values: Tensor, title: &str| -> Result<Picture> {
+        let (values, size) = laid_out(&values, places)?;
+        Ok(ReceptiveFields::new(&values, size, (1, 1)).title(title).width(WIDTH).draw()?)
+    };
+    let input = ReceptiveFields::new(&image.to_dtype(DType::F32)?, session.data.image(), (1, 1));
+    let input = input.title("The input").width(WIDTH).draw()?;
     let overlaps = map(pooler.overlaps(&image)?, "Boosted overlap of each column")?;
-    let active = map(candle_nn::Module::forward(pooler, &image)?, "The columns that win")?;
+    let active = map(pooler.forward(&image)?, "The columns that win")?;
     Ok(Picture::side_by_side(&[input, overlaps, active])?)
+}
+
+/// A value of each column as an image: the columns of a place in a square, the squares as the places lie.
+fn laid_out(values: &Tensor, [rows, columns]: [usize; 2]) -> Result<(Tensor, (usize, usize))> {
+    let values = values.flatten_all()?.to_device(&Device::Cpu)?;
+    let depth = values.dim(0)? / (rows * columns);
+    let side = (depth as f64).sqrt().ceil() as usize;
+    let values = values.reshape((rows * columns, depth))?.pad_with_zeros(1, 0, side * side - depth)?;
+    let squares = values.reshape((rows, columns, side, side))?.transpose(1, 2)?.contiguous()?;
+    let size = (rows * side, columns * side);
+    Ok((squares.reshape((1, size.0 * size.1))?, size))
 }
 
 fn main() -> ExitCode {
