@@ -260,12 +260,16 @@ impl Columns {
         }
         let [weights, activity, overlap] = ["weights", "activity", "overlap"].map(|name| state[name].clone());
         for (name, tensor, most) in
-            [("weights", &weights, 1.0), ("activity", &activity, 1.0), ("overlap", &overlap, f32::MAX)]
+            [("weights", &weights, 1.0), ("activity", &activity, f32::MAX), ("overlap", &overlap, f32::MAX)]
         {
             let (low, high) = (tensor.min_all()?.to_scalar::<f32>()?, tensor.max_all()?.to_scalar::<f32>()?);
             if low < 0.0 || high > most {
                 bail!("state: tensor `{name}` reaches from {low} to {high}, allowed: 0 to {most}");
             }
+        }
+        let outside = (&weights * pool.eq(0u8)?.to_dtype(DType::F32)?)?;
+        if outside.max_all()?.to_scalar::<f32>()? > 0.0 {
+            bail!("state: tensor `weights` has a permanence outside its column's pool");
         }
         Ok(Self { weights, pool, activity, overlap })
     }
@@ -582,6 +586,10 @@ mod tests {
             (with("pool", None)?, "state: tensor `pool` is missing"),
             (with("activity", None)?, "state: tensor `activity` is missing"),
             (with("bits", Some(pool(1)?))?, "state: tensor `bits` does not belong to this rule"),
+            (
+                with("pool", Some(pool(0)?))?,
+                "state: tensor `weights` has a permanence outside its column's pool",
+            ),
             (with("pool", Some(pool(2)?))?, "state: tensor `pool` holds a value other than 0 and 1"),
             (
                 with("pool", Some(pool(1)?.to_dtype(DType::F32)?))?,
