@@ -44,11 +44,15 @@ pub struct FitConfig {
     pub batch_size: usize,
     /// How the rule's rates fall.
     pub schedule: Schedule,
+    /// Whether every epoch takes the inputs in the order that they have, as a stream must be; otherwise each epoch
+    /// shuffles them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_order: bool,
 }
 
 impl Default for FitConfig {
     fn default() -> Self {
-        Self { epochs: 20, batch_size: 100, schedule: Schedule::Linear }
+        Self { epochs: 20, batch_size: 100, schedule: Schedule::Linear, in_order: false }
     }
 }
 
@@ -207,7 +211,11 @@ impl Fit {
         let mut seconds = 0.0;
         rule.begin_epoch(self.epoch)?;
         let mut tally = None;
-        let batches = Batches::shuffled(&mut self.shuffles, inputs.dim(0)?, self.config.batch_size);
+        let (examples, size) = (inputs.dim(0)?, self.config.batch_size);
+        let batches = match self.config.in_order {
+            true => Batches::in_order(examples, size),
+            false => Batches::shuffled(&mut self.shuffles, examples, size),
+        };
         for indices in batches.indices(inputs.device())? {
             let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
             rule.set_anneal(self.config.schedule.factor(progress));
@@ -300,7 +308,8 @@ mod tests {
     use crate::{KrotovHopfield, KrotovHopfieldConfig};
     use candle_core::Device;
 
-    const CONFIG: FitConfig = FitConfig { epochs: 3, batch_size: 10, schedule: Schedule::Linear };
+    const CONFIG: FitConfig =
+        FitConfig { epochs: 3, batch_size: 10, schedule: Schedule::Linear, in_order: false };
 
     fn rule() -> Result<KrotovHopfield> {
         let config = KrotovHopfieldConfig { units: 8, k: 2, ..Default::default() };

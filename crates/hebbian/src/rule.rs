@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Checkpoint, State, all_finite};
 
-use crate::{CompSpec, KrotovHopfield};
+use crate::{CompSpec, Invariance, KrotovHopfield, MultiWinner, Stack};
 
 /// A candle layer that learns without gradients.
 ///
@@ -57,13 +57,22 @@ pub struct Learned {
 /// The rule that a checkpoint holds, on the device of the checkpoint's tensors.
 pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>> {
     let metadata = &checkpoint.metadata;
-    let state = checkpoint.part("rule");
-    match metadata.rule.as_str() {
-        KrotovHopfield::NAME => {
-            Ok(Box::new(KrotovHopfield::from_state(read_config(&metadata.config)?, state)?))
+    from_state(&metadata.rule, &metadata.config, checkpoint.part("rule"))
+}
+
+/// The rule called `name`, of a config and a state that it once gave, on the device of the state's tensors.
+pub fn from_state(name: &str, config: &serde_json::Value, state: State) -> Result<Box<dyn LearningRule>> {
+    match name {
+        KrotovHopfield::NAME => Ok(Box::new(KrotovHopfield::from_state(read_config(config)?, state)?)),
+        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(config)?, state)?)),
+        MultiWinner::NAME => Ok(Box::new(MultiWinner::from_state(read_config(config)?, state)?)),
+        Invariance::NAME => Ok(Box::new(Invariance::from_state(read_config(config)?, state)?)),
+        Stack::NAME => Ok(Box::new(Stack::from_state(read_config(config)?, state)?)),
+        other => {
+            let known =
+                [KrotovHopfield::NAME, CompSpec::NAME, MultiWinner::NAME, Invariance::NAME, Stack::NAME];
+            bail!("rule `{other}` is unknown; known: {}", known.join(", "))
         }
-        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(&metadata.config)?, state)?)),
-        other => bail!("rule `{other}` is unknown; known: {}, {}", KrotovHopfield::NAME, CompSpec::NAME),
     }
 }
 

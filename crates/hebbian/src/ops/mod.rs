@@ -6,14 +6,22 @@
 
 mod competition;
 mod cpu;
+mod frames;
+mod invariance_steps;
+mod multi_winner_steps;
 mod overlap_scores;
 mod row_norms;
+mod running_average;
 mod signed_power;
 mod top_k;
 
 pub use competition::{Competition, Scale, Strength, Updated};
+pub use frames::check_frames;
+pub use invariance_steps::{InvarianceStepped, InvarianceSteps, RowScale, Workspace};
+pub use multi_winner_steps::{MultiWinnerStepped, MultiWinnerSteps, Panels};
 pub(crate) use overlap_scores::LENGTH_FLOOR;
 pub use overlap_scores::overlap_scores;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
+pub use running_average::running_average;
 pub use signed_power::{refresh_signed_power, signed_power};
 pub use top_k::top_k;

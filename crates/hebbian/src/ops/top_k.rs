@@ -69,7 +69,8 @@ const ROWS_A_TASK: usize = 8;
 /// Up to this rank a sorted list of the best so far is cheaper than sorting the row.
 const LONGEST_LIST: usize = 64;
 
-fn rank_row(row: &[f32], ranked: &mut [u32]) {
+/// Fills `ranked` with the indices of the largest values of `row`; up to [`LONGEST_LIST`] of them, nothing is allocated.
+pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     if ranked.len() <= LONGEST_LIST {
         Arch::new().dispatch(|| scan_row(row, ranked));
     } else {
