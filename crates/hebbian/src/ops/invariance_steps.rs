@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
 
@@ -194,16 +194,8 @@ impl InplaceOp2 for Kernel<'_> {
         let (mut missed, mut shown) = (0.0, 0.0);
         let steps = frames.chunks_exact(inputs).zip(made.output.chunks_exact_mut(units)).enumerate();
         for (number, (frame, output)) in steps {
-            let error = Arch::new().dispatch(|| {
-                let error = self.steps.step(weights, workspace, frame);
-                match self.steps.normalise {
-                    Some(scale) if (self.first + number).is_multiple_of(scale.every) => {
-                        scale.scale(weights, inputs)
-                    }
-                    _ => {}
-                }
-                error
-            });
+            let step = Step { steps: self.steps, number: self.first + number, weights, workspace, frame };
+            let error = Arch::new().dispatch(step);
             if !error.is_finite() {
                 weights.copy_from_slice(&workspace.before);
                 bail!("frame {number}: the update is not finite: no weight was changed");
@@ -222,6 +214,33 @@ impl InplaceOp2 for Kernel<'_> {
     }
 }
 
+/// One frame's step. It has a type of its own, since of a closure as long as this the compiler makes a function
+/// without vectors.
+struct Step<'a> {
+    steps: InvarianceSteps,
+    /// The frame's number in its epoch.
+    number: usize,
+    weights: &'a mut [f32],
+    workspace: &'a mut Workspace,
+    frame: &'a [f32],
+}
+
+impl WithSimd for Step<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let Self { steps, number, weights, workspace, frame } = self;
+        let error = steps.step(weights, workspace, frame);
+        if let Some(scale) = steps.normalise
+            && number.is_multiple_of(scale.every)
+        {
+            scale.scale(weights, frame.len());
+        }
+        error
+    }
+}
+
 impl InvarianceSteps {
     /// Learns one frame and returns `|v - r|²`.
     #[inline(always)]
@@ -236,12 +255,18 @@ impl InvarianceSteps {
             *average += self.average_rate as f32 * (drive - *average);
         }
         let mut error = 0.0;
-        let whole = frame.len() / WIDTH * WIDTH;
-        for start in (0..whole).step_by(WIDTH) {
+        let mut start = 0;
+        while start + WIDTH <= frame.len() {
             error += self.block::<WIDTH>(weights, average, frame, start);
+            start += WIDTH;
         }
-        for start in whole..frame.len() {
+        while start + 4 <= frame.len() {
+            error += self.block::<4>(weights, average, frame, start);
+            start += 4;
+        }
+        while start < frame.len() {
             error += self.block::<1>(weights, average, frame, start);
+            start += 1;
         }
         error
     }

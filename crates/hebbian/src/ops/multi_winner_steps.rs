@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
 use super::top_k::{rank_row, top_k};
@@ -229,7 +229,8 @@ impl InplaceOp2 for Kernel<'_> {
         let steps = frames.chunks_exact(inputs).zip(outputs.zip(winners)).enumerate();
         let (mut missed, mut shown) = (0.0, 0.0);
         for (number, (frame, (output, winners))) in steps {
-            let error = Arch::new().dispatch(|| self.steps.step(weights, panels, frame, winners, output));
+            let step = Step { steps: self.steps, weights, panels, frame, winners, output };
+            let error = Arch::new().dispatch(step);
             let Some(error) = error else {
                 undo(weights, panels);
                 bail!("frame {number}: the update is not finite: no weight was changed");
@@ -242,26 +243,33 @@ impl InplaceOp2 for Kernel<'_> {
     }
 }
 
-impl MultiWinnerSteps {
-    /// Learns one frame and returns `|v - r|²`, or `None` where something would not be finite, with nothing changed.
+/// One frame's step. It has a type of its own, since of a closure as long as this the compiler makes a function
+/// without vectors.
+struct Step<'a> {
+    steps: MultiWinnerSteps,
+    weights: &'a mut [f32],
+    panels: &'a mut Panels,
+    frame: &'a [f32],
+    winners: &'a mut [u32],
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Step<'_> {
+    type Output = Option<f32>;
+
+    /// Learns the frame and returns `|v - r|²`, or `None` where something would not be finite, with nothing changed.
     #[inline(always)]
-    fn step(
-        &self,
-        weights: &mut [f32],
-        panels: &mut Panels,
-        frame: &[f32],
-        winners: &mut [u32],
-        output: &mut [f32],
-    ) -> Option<f32> {
+    fn with_simd<S: Simd>(self, _: S) -> Option<f32> {
+        let Self { steps, weights, panels, frame, winners, output } = self;
         panels.multiply(frame);
         let products = &panels.products.as_flattened()[..output.len()];
         rank_row(products, winners);
         let buffers = (&mut panels.reconstruction[..], &mut panels.gains[..]);
-        let error = self.reconstruct(weights, products, buffers, frame, winners);
+        let error = steps.reconstruct(weights, products, buffers, frame, winners);
         let rows = panels.rows.chunks_exact_mut(frame.len());
         for (row, &unit) in rows.zip(&*winners) {
             let activation = products[unit as usize];
-            self.change(row_of(weights, unit, frame.len()), row, activation, &panels.gains);
+            steps.change(row_of(weights, unit, frame.len()), row, activation, &panels.gains);
             let sum = cpu::sum_of(row, |weight| weight);
             let shared = if sum == 0.0 { 0.0 } else { activation / sum };
             if !(sum.is_finite() && shared.is_finite()) {
@@ -278,7 +286,9 @@ impl MultiWinnerSteps {
         }
         Some(error)
     }
+}
 
+impl MultiWinnerSteps {
     /// Fills `gains` with what an activation of 1 makes a row grow by, and returns `|v - r|²`.
     #[inline(always)]
     fn reconstruct(
