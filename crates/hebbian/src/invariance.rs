@@ -48,7 +48,7 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{InvarianceSteps, RowScale, Workspace, check_frames, running_average, top_k};
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, check_state, relative_error};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub struct InvarianceConfig {
     pub floor: f64,
     /// The weights begin uniform in 0 to this.
     pub init_max: f64,
+    /// Whether a schedule lowers the two rates. Where they fall, units that have lost their inputs do not come back.
+    pub annealed: bool,
     /// How rows are brought back to one size, if they are.
     pub normalisation: Option<Normalisation>,
 }
@@ -101,6 +103,7 @@ impl Default for InvarianceConfig {
             off_rate: 0.0005,
             floor: 1e-10,
             init_max: 0.1,
+            annealed: false,
             normalisation: Some(Normalisation::default()),
         }
     }
@@ -194,9 +197,7 @@ impl Invariance {
 
     /// `Σ |v - r|² / Σ |v|²` over the frames of one stretch of time, with the weights as they are.
     pub fn relative_error(&self, frames: &Tensor) -> Result<f64> {
-        let missed = (frames - self.forward(frames)?.matmul(&self.weights)?)?.sqr()?.sum_all()?;
-        let shown = frames.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        Ok(f64::from(missed.to_scalar::<f32>()?) / f64::from(shown.max(f32::MIN_POSITIVE)))
+        relative_error(frames, &self.forward(frames)?.matmul(&self.weights)?)
     }
 
     fn every(&self) -> usize {
@@ -239,8 +240,9 @@ impl LearningRule for Invariance {
         Ok(())
     }
 
+    /// Without effect unless [`InvarianceConfig::annealed`].
     fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+        self.anneal = if self.config.annealed { factor } else { 1.0 };
     }
 
     /// Passes the averages upward; the winner of a frame is the unit with the largest. The update's size is what it

@@ -45,7 +45,7 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{MultiWinnerSteps, Panels, check_frames, top_k};
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, check_state, relative_error};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,9 +143,7 @@ impl MultiWinner {
 
     /// `Σ |v - r|² / Σ |v|²` over all frames, with the weights as they are.
     pub fn relative_error(&self, frames: &Tensor) -> Result<f64> {
-        let missed = (frames - self.reconstruct(frames)?)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        let shown = frames.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        Ok(f64::from(missed) / f64::from(shown.max(f32::MIN_POSITIVE)))
+        relative_error(frames, &self.reconstruct(frames)?)
     }
 
     /// The units that win each frame, `(frames, winners)` u32, the first winner first.

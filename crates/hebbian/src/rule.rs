@@ -105,3 +105,14 @@ pub(crate) fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
     }
     Ok(())
 }
+
+/// `Σ |v - r|² / Σ |v|²` over all rows, 0 where nothing was shown. A row's squares are summed where it is, the rows in
+/// f64: millions of pixels would lose digits in f32.
+pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f64> {
+    let energy = |rows: &Tensor| {
+        let rows = rows.sqr()?.sum(1)?.to_vec1::<f32>()?;
+        Ok::<_, candle_core::Error>(rows.into_iter().map(f64::from).sum::<f64>())
+    };
+    let missed = energy(&(shown - reconstructed)?)?;
+    Ok(missed / energy(shown)?.max(f64::MIN_POSITIVE))
+}
