@@ -50,7 +50,7 @@ struct Arguments {
     #[arg(long, default_value_t = 0.008)]
     learning_rate: f64,
     /// How the sparse layer's rate falls: constant, linear or staircase:EVERY:FACTOR
-    #[arg(long, default_value_t = Schedule::Linear)]
+    #[arg(long, default_value_t = Schedule::Staircase { every: 1500, factor: 0.1 })]
     schedule: Schedule,
     /// The sparse weights begin uniform in 0 to this
     #[arg(long, default_value_t = 0.2)]
