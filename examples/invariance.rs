@@ -2,25 +2,32 @@
 //! two are worth to a classifier.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use anyhow::{Result, bail};
+use candle_core::Tensor;
 use candle_nn::Module;
 use clap::{Parser, ValueEnum};
+use hebbian::ops::top_k;
 use hebbian::{
     FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
     Normalisation, RowSize, Stack, StackConfig,
 };
-use hebbian_classifier::{
-    DescentConfig, Features, FeaturesConfig, Labelled, SoftmaxRegression, evaluate, random_images, respond,
-};
-use hebbian_datasets::{Examples, Ribbon, Tapestry, Walk, transforms};
+use hebbian_classifier::{DescentConfig, respond};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
-use hebbian_plots::{Curves, Film, GreyMap, Picture, ReceptiveFields, Scale, Series, grey_maps};
+use hebbian_plots::{Curves, Picture, Scale, Series};
 use hebbian_training::{Checkpoint, Generator, Invalid, Schedule};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
+
+use drawing::{Drawing, film};
+use streams::{SHIFTS, Streams, TEST_START, VALIDATION_START};
+
+#[path = "invariance/drawing.rs"]
+mod drawing;
+#[path = "invariance/readouts.rs"]
+mod readouts;
+#[path = "invariance/streams.rs"]
+mod streams;
 
 /// Invariance learned from a window that moves over digits
 #[derive(Parser, Clone, Serialize)]
@@ -30,7 +37,7 @@ use serde_json::{Map, Value, json};
 #[command(mut_arg("validation_size", |arg| arg.help("Frames of the stream that choices are made by, from 10 000 on")))]
 #[command(mut_arg("test_size", |arg| arg.default_value("10000").help("Frames of the stream that are reported, from 20 000 on, and of unseen digits")))]
 #[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time whatever it is")))]
-#[command(mut_arg("readout_epochs", |arg| arg.default_value("20")))]
+#[command(mut_arg("readout_epochs", |arg| arg.default_value("50")))]
 struct Arguments {
     #[command(flatten)]
     #[serde(flatten)]
@@ -118,152 +125,6 @@ enum Normalise {
     None,
 }
 
-/// Where the frames begin by which choices are made, and those that are reported.
-const VALIDATION_START: usize = 10_000;
-const TEST_START: usize = 20_000;
-/// The digits of the notebook's tapestry: 30 x 30 of them, from here on.
-const FIRST_DIGIT: usize = 3000;
-const DIGITS: usize = 900;
-
-const SANDWICH: &str = "sandwich";
-const PIXELS: &str = "pixels";
-const RANDOM_IMAGES: &str = "random-images";
-const RANDOM_WIRING: &str = "random-wiring";
-const BOTH: &str = "both-layers";
-const READOUTS: [&str; 7] =
-    [PIXELS, RANDOM_IMAGES, MultiWinner::NAME, Invariance::NAME, BOTH, RANDOM_WIRING, SANDWICH];
-
-/// Sequences of views, each pixel of the window an input.
-struct Streams {
-    /// The frames that are learned from, `(frames, window²)`.
-    train: Tensor,
-    /// Later ones of the same stream, to choose by.
-    validation: Option<Tensor>,
-    /// Still later ones, to report.
-    held_out: Tensor,
-    /// Frames of digits that no tapestry here was made of.
-    unseen: Tensor,
-    /// Side of the window.
-    window: usize,
-    /// The name of the dataset.
-    name: String,
-    /// Its number of classes.
-    classes: usize,
-    /// Training and test digits for the readouts, if there are any.
-    digits: Option<(Digits, Digits)>,
-    /// Test digits, each at every shift of up to 2 pixels.
-    shifts: Tensor,
-}
-
-/// Digits as short sequences of jittered views.
-#[derive(Clone)]
-struct Digits {
-    /// All views, those of one digit together, `(digits · views, window²)`.
-    frames: Tensor,
-    /// Views of a digit.
-    views: usize,
-    /// The class of each digit.
-    labels: Tensor,
-}
-
-impl Subject for Streams {
-    fn inputs(&self) -> &Tensor {
-        &self.train
-    }
-
-    fn image(&self) -> (usize, usize) {
-        (self.window, self.window)
-    }
-
-    fn summary(&self) -> Value {
-        let frames = |stream: &Tensor| stream.dims()[0];
-        json!({
-            "name": self.name,
-            "train": frames(&self.train),
-            "validation": self.validation.as_ref().map_or(0, frames),
-            "test": frames(&self.held_out),
-            "unseen": frames(&self.unseen),
-        })
-    }
-}
-
-impl Digits {
-    /// The first `count` digits, each as `views` frames, one behind the other.
-    fn of(
-        examples: &Examples,
-        count: usize,
-        views: usize,
-        draws: &mut Generator,
-        window: usize,
-    ) -> Result<Self> {
-        let examples = examples.first(count)?;
-        let shifts = jitter(count, views, draws)?;
-        let frames = shifted(examples.images(), &shifts, window)?;
-        Ok(Self { frames, views, labels: examples.labels().clone() })
-    }
-
-    /// What is left of a digit's views when only their mean is looked at, `(digits, features)`.
-    fn mean(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.reshape((self.labels.elem_count(), self.views, features.dim(1)?))?.mean(1)?)
-    }
-
-    /// What `layer` makes of `code (digits · views, inputs)`, beginning anew with each digit.
-    fn averages(&self, layer: &Invariance, code: &Tensor) -> Result<Tensor> {
-        let averages = |digit: usize| layer.forward(&code.narrow(0, digit * self.views, self.views)?);
-        let all = (0..self.labels.elem_count()).map(averages).collect::<candle_core::Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&all, 0)?)
-    }
-
-    /// What is left of a digit's views when only the last is looked at, `(digits, features)`.
-    fn last(&self, features: &Tensor) -> Result<Tensor> {
-        let features = features.reshape((self.labels.elem_count(), self.views, features.dim(1)?))?;
-        Ok(features.narrow(1, self.views - 1, 1)?.squeeze(1)?.contiguous()?)
-    }
-}
-
-/// Pixels, from the middle, that a view may be off in either direction.
-const JITTER: i64 = 3;
-
-/// A walk of `views` steps for each digit, `(x, y)` from the middle: a pixel at most from one view to the next.
-fn jitter(digits: usize, views: usize, draws: &mut Generator) -> Result<Vec<Vec<(i64, i64)>>> {
-    let draws = draws.uniform((digits, views, 2), 0.0, 1.0, &Device::Cpu)?.to_vec3::<f32>()?;
-    let walk = |draws: Vec<Vec<f32>>| {
-        let mut at = [0i64; 2];
-        let step = |(view, draw): (usize, Vec<f32>)| {
-            for axis in 0..2 {
-                let choices = if view == 0 { 2 * JITTER + 1 } else { 3 };
-                let choice = (draw[axis] * choices as f32) as i64 - choices / 2;
-                at[axis] = (at[axis] + choice).clamp(-JITTER, JITTER);
-            }
-            (at[0], at[1])
-        };
-        draws.into_iter().enumerate().map(step).collect()
-    };
-    Ok(draws.into_iter().map(walk).collect())
-}
-
-/// The middle of u8 `images (images, side²)`, `window` pixels wide, moved by each of an image's shifts: f32
-/// `(images · shifts, window²)`. Beyond an image there is nothing.
-fn shifted(images: &Tensor, shifts: &[Vec<(i64, i64)>], window: usize) -> Result<Tensor> {
-    let side = images.dim(1)?.isqrt();
-    let pixels = images.flatten_all()?.to_vec1::<u8>()?;
-    let middle = (side as i64 - window as i64) / 2;
-    let mut frames = Vec::new();
-    for (image, shifts) in pixels.chunks_exact(side * side).zip(shifts) {
-        for (dx, dy) in shifts {
-            for y in 0..window as i64 {
-                for x in 0..window as i64 {
-                    let (x, y) = (x + middle + dx, y + middle + dy);
-                    let inside = (0..side as i64).contains(&x) && (0..side as i64).contains(&y);
-                    frames.push(if inside { image[y as usize * side + x as usize] } else { 0 });
-                }
-            }
-        }
-    }
-    let count = shifts.iter().map(Vec::len).sum::<usize>();
-    Ok(transforms::scale(&Tensor::from_vec(frames, (count, window * window), &Device::Cpu)?, &Device::Cpu)?)
-}
-
 /// The two layers, taken out of a trained stack.
 struct Layers {
     sparse: MultiWinner,
@@ -327,85 +188,6 @@ const PICTURES: [&str; 12] = [
     "averages.gif",
     "drive.gif",
 ];
-
-impl Streams {
-    fn load(arguments: &Arguments, device: &Device) -> Result<Self> {
-        let common = &arguments.common;
-        let dataset = common.open_dataset()?;
-        let (train, test) =
-            (common.train_size.unwrap_or(VALIDATION_START), common.test_size.unwrap_or(TEST_START));
-        let validation_start = train.max(VALIDATION_START);
-        let test_start = (validation_start + common.validation_size).max(TEST_START);
-        let digits = dataset.train.images();
-        let (stream, unseen): (Box<dyn Stream>, Box<dyn Stream>) = match arguments.video {
-            Video::Tapestry => {
-                let tapestry = |images: &Tensor, first: usize| {
-                    let count = DIGITS.min(images.dim(0)?.saturating_sub(first));
-                    anyhow::Ok(Box::new(Tapestry::new(&images.narrow(0, first, count)?, arguments.window)?))
-                };
-                (tapestry(digits, FIRST_DIGIT.min(digits.dim(0)?))?, tapestry(dataset.test.images(), 0)?)
-            }
-            Video::Ribbon => {
-                let ribbon = |images: &Tensor, frames: usize| {
-                    let count = (frames / dataset.shape.width + 2).min(images.dim(0)?);
-                    anyhow::Ok(Box::new(Ribbon::new(&images.narrow(0, 0, count)?)?))
-                };
-                (ribbon(digits, test_start + test)?, ribbon(dataset.test.images(), test)?)
-            }
-        };
-        let seed = common.seed;
-        let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            let frames = stream.frames(seed, first, count)?;
-            Ok::<_, anyhow::Error>(transforms::scale(&frames, device)?)
-        };
-        let window = frames(&*stream, 0, 1)?.dim(1)?.isqrt();
-        let views = arguments.views;
-        let readout = |examples: &Examples, count: usize, set: &str| {
-            Digits::of(examples, count, views, &mut Generator::new(seed, set), window)
-        };
-        let digits = (arguments.readout_digits > 0).then(|| {
-            let train = readout(&dataset.train, arguments.readout_digits, "training jitter")?;
-            anyhow::Ok((train, readout(&dataset.test, arguments.readout_test_digits, "test jitter")?))
-        });
-        let every_shift: Vec<(i64, i64)> = (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| (dx, dy))).collect();
-        let shifts = vec![every_shift; SHIFTED_DIGITS.min(dataset.test.len())];
-        Ok(Self {
-            train: frames(&*stream, 0, train)?,
-            validation: match common.validation_size {
-                0 => None,
-                count => Some(frames(&*stream, validation_start, count)?),
-            },
-            held_out: frames(&*stream, test_start, test)?,
-            unseen: frames(&*unseen, 0, test)?,
-            window,
-            name: dataset.name.clone(),
-            classes: dataset.classes,
-            digits: digits.transpose()?,
-            shifts: shifted(dataset.test.images(), &shifts, window)?,
-        })
-    }
-}
-
-/// Test digits by which invariance to shifts is measured.
-const SHIFTED_DIGITS: usize = 300;
-const SHIFTS: usize = 25;
-
-/// Anything that frames can be asked of by their numbers.
-trait Stream {
-    fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor>;
-}
-
-impl Stream for Tapestry {
-    fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor> {
-        Ok(self.frames(Walk::seeded(seed, self.torus()).skip(first).take(count))?)
-    }
-}
-
-impl Stream for Ribbon {
-    fn frames(&self, _seed: u64, first: usize, count: usize) -> Result<Tensor> {
-        Ok(self.frames(first..first + count)?)
-    }
-}
 
 impl Arguments {
     fn sparse(&self) -> Result<MultiWinnerConfig> {
@@ -477,8 +259,7 @@ impl Arguments {
             Invalid::unless((1..=10_000).contains(&test), "readout_test_digits", test, "1 to 10000"),
         )?;
         flagged("", self.fit(self.common.epochs).validate())?;
-        let sandwich = MultiWinnerConfig { units: self.sandwich_units, ..self.sparse()? };
-        flagged("sandwich-", sandwich.validate())?;
+        flagged("sandwich-", self.third()?.validate())?;
         flagged("sandwich-", self.fit(self.sandwich_epochs).validate())?;
         flagged("readout-", self.readout().validate())
     }
@@ -559,6 +340,7 @@ impl Arguments {
 }
 
 const READOUT_BATCH: usize = 100;
+const FILM_FRAMES: usize = 300;
 
 /// How often each of `units` is in `winners`.
 fn wins(winners: &Tensor, units: usize) -> Result<Vec<usize>> {
@@ -602,7 +384,7 @@ fn sparse_measures(layers: &Layers, data: &Streams) -> Result<Vec<(&'static str,
 
 fn invariance_measures(layers: &Layers, data: &Streams) -> Result<Vec<(&'static str, f64)>> {
     let averages = layers.invariance.forward(&layers.code(&data.train)?)?;
-    let first = wins(&hebbian::ops::top_k(&averages, 1)?, averages.dim(1)?)?;
+    let first = wins(&top_k(&averages, 1)?, averages.dim(1)?)?;
     let mut usage = layers.usage()?;
     usage.sort_by(f32::total_cmp);
     let mut measures = errors(data, |frames| Ok(layers.invariance.relative_error(&layers.code(frames)?)?))?;
@@ -628,132 +410,7 @@ fn errors(data: &Streams, error: impl Fn(&Tensor) -> Result<f64>) -> Result<Vec<
     streams.map(|(name, stream)| Ok((name, error(stream)?))).collect()
 }
 
-/// Digits, and what the two layers make of their views.
-struct Seen {
-    digits: Digits,
-    /// Of the sparse layer, `(digits · views, units)`.
-    code: Tensor,
-    /// Of the invariance layer, which begins anew with each digit, `(digits · views, units)`.
-    averages: Tensor,
-}
-
-impl Seen {
-    fn new(digits: &Digits, layers: &Layers) -> Result<Self> {
-        let code = layers.code(&digits.frames)?;
-        Ok(Self { averages: digits.averages(&layers.invariance, &code)?, digits: digits.clone(), code })
-    }
-}
-
 impl Arguments {
-    /// Trains a readout on what each layer says about digits that are shown as short sequences of views.
-    fn read_out(
-        &self,
-        session: &mut Session<Streams>,
-        seed: u64,
-        stack: &Stack,
-        layers: &Layers,
-    ) -> Result<()> {
-        let missing = |model: &&str| !session.has(Place { seed, name: &readout_name(model) });
-        let Some((train, test)) = &session.data.digits else { return Ok(()) };
-        if !READOUTS.iter().any(|model| missing(&model)) {
-            return Ok(());
-        }
-        let sets = [Seen::new(train, layers)?, Seen::new(test, layers)?];
-        let third = self.sandwich(session, seed, stack)?;
-        let untrained = Generator::new(seed, RANDOM_WIRING);
-        let wiring = Invariance::new(
-            self.invariance(),
-            layers.code(&session.data.shifts)?.dim(1)?,
-            &mut { untrained },
-            &session.device,
-        )?;
-        let images = random_images(
-            &sets[0].digits.frames,
-            self.common.units.only()?,
-            &mut Generator::new(seed, RANDOM_IMAGES),
-        )?;
-        let images = Features::fit(FeaturesConfig::default(), images, &sets[0].digits.frames)?;
-        for model in READOUTS {
-            let name = readout_name(model);
-            let place = Place { seed, name: &name };
-            session.row(place, |session| {
-                let features = |seen: &Seen| {
-                    let digits = &seen.digits;
-                    match model {
-                        PIXELS => digits.mean(&digits.frames),
-                        RANDOM_IMAGES => digits.mean(&respond(&images, &digits.frames)?),
-                        MultiWinner::NAME => digits.mean(&seen.code),
-                        Invariance::NAME => digits.last(&seen.averages),
-                        RANDOM_WIRING => digits.last(&digits.averages(&wiring, &seen.code)?),
-                        SANDWICH => digits.mean(&respond(&third, &seen.averages)?),
-                        _ => Ok(Tensor::cat(
-                            &[
-                                digits.mean(&seen.code)?,
-                                scaled_to(&digits.last(&seen.averages)?, &digits.mean(&seen.code)?)?,
-                            ],
-                            1,
-                        )?),
-                    }
-                };
-                let row = self.judge(session, place, [features(&sets[0])?, features(&sets[1])?], &sets)?;
-                let measures = match model {
-                    PIXELS => Some(shift_variance(&session.data.shifts)?),
-                    RANDOM_WIRING => {
-                        Some(shift_variance(&wiring.drive(&layers.code(&session.data.shifts)?)?)?)
-                    }
-                    _ => None,
-                };
-                let measures =
-                    measures.map(|share| ("shift_variance".to_owned(), share)).into_iter().collect();
-                Ok(Row { model: model.to_owned(), readout: Some("views".to_owned()), measures, ..row })
-            })?;
-        }
-        Ok(())
-    }
-
-    /// A second sparse layer on top of the two, which learns from what they say once they have learned.
-    fn sandwich(&self, session: &mut Session<Streams>, seed: u64, stack: &Stack) -> Result<MultiWinner> {
-        let config = MultiWinnerConfig { units: self.sandwich_units, ..self.sparse()? };
-        let mut draws = Generator::new(seed, SANDWICH);
-        let third = MultiWinner::new(config.clone(), self.invariant_units, &mut draws, &session.device)?;
-        let below = [&stack.rules()[0], &stack.rules()[1]];
-        let below = below.map(|rule| hebbian::rule::from_state(rule.name(), &rule.config(), rule.state()?));
-        let mut rules = below.into_iter().collect::<candle_core::Result<Vec<_>>>()?;
-        rules.push(Box::new(third));
-        let mut stack = Stack::new(rules, Learning::Greedy(vec![0, 0, self.sandwich_epochs]))?;
-        let fit = self.fit(self.sandwich_epochs);
-        session.learn(Place { seed, name: SANDWICH }, &mut stack, &fit, |_| Ok(Map::new()))?;
-        Ok(MultiWinner::from_state(config, stack.rules()[2].state()?)?)
-    }
-
-    /// Trains a readout on `features` of the training and judges it on those of the test digits.
-    fn judge(
-        &self,
-        session: &mut Session<Streams>,
-        place: Place<'_>,
-        [train, test]: [Tensor; 2],
-        sets: &[Seen; 2],
-    ) -> Result<Row> {
-        let scale = f64::from(train.sqr()?.mean_all()?.to_scalar::<f32>()?).sqrt().max(1e-12);
-        let labelled = |features: Tensor, seen: &Seen| {
-            Ok::<_, candle_core::Error>(Labelled::new((features / scale)?, seen.digits.labels.clone())?)
-        };
-        let (train, test) = (labelled(train, &sets[0])?, labelled(test, &sets[1])?);
-        let units = train.inputs().dim(1)?;
-        let readout = SoftmaxRegression::new(units, session.data.classes, &session.device)?;
-        let config = self.readout();
-        session.descend((place, Phase::Readout), &readout, &config, &train, &[])?;
-        let accuracy =
-            |set: &Labelled| evaluate(&readout, set, &config.loss).map(|judged| Some(judged.accuracy));
-        Ok(Row {
-            units: Some(units),
-            train_accuracy: accuracy(&train)?,
-            test_accuracy: accuracy(&test)?,
-            readout_seconds: Some(session.metrics.seconds(place, Phase::Readout)),
-            ..Row::default()
-        })
-    }
-
     fn draw(&self, session: &Session<Streams>) -> Result<()> {
         let path = session.checkpoint_path(Place { seed: self.common.seed, name: Stack::NAME });
         let checkpoint = Checkpoint::load(&path, &session.device)?;
@@ -806,124 +463,6 @@ impl Arguments {
             y_range: Some((0.2, 0.8)),
         };
         Ok(curves.draw()?)
-    }
-}
-
-fn readout_name(model: &str) -> String {
-    format!("{model} views")
-}
-
-/// `features` with the root mean square of `others`.
-fn scaled_to(features: &Tensor, others: &Tensor) -> Result<Tensor> {
-    let size = |tensor: &Tensor| anyhow::Ok(f64::from(tensor.sqr()?.mean_all()?.to_scalar::<f32>()?).sqrt());
-    Ok((features * (size(others)? / size(features)?.max(1e-12)))?)
-}
-
-const FILM_FRAMES: usize = 300;
-const FILM_FRAME_TIME: Duration = Duration::from_millis(100);
-
-/// The rows of each tensor as maps of its shape, side by side; black is a tensor's largest value.
-fn film(shown: &[(&Tensor, (usize, usize))]) -> Result<Vec<u8>> {
-    let mut film = Film::new(FILM_FRAME_TIME);
-    let values = shown.iter().map(|(tensor, _)| tensor.to_vec2::<f32>());
-    let values = values.collect::<candle_core::Result<Vec<_>>>()?;
-    let limit = |frames: &Vec<Vec<f32>>| frames.iter().flatten().fold(0f32, |most, &value| most.max(value));
-    let limits: Vec<f32> = values.iter().map(limit).collect();
-    for frame in 0..values[0].len() {
-        let map = |(place, (_, shape)): (usize, &(&Tensor, (usize, usize)))| GreyMap {
-            values: &values[place][frame],
-            shape: *shape,
-            limit: limits[place],
-        };
-        film.push(&grey_maps(&shown.iter().enumerate().map(map).collect::<Vec<_>>())?)?;
-    }
-    Ok(film.gif()?)
-}
-
-/// What is drawn of two trained layers.
-struct Drawing {
-    image: (usize, usize),
-    /// `(units, pixels)`.
-    sparse: Tensor,
-    /// `(invariant units, units)`.
-    invariant: Tensor,
-}
-
-impl Drawing {
-    fn fields(&self, units: &Tensor, grid: (usize, usize), title: impl Into<String>) -> ReceptiveFields {
-        ReceptiveFields::new(units, self.image, grid).title(title)
-    }
-
-    fn sparse_prototypes(&self) -> Result<Picture> {
-        let side = self.sparse.dim(0)?.isqrt();
-        Ok(self
-            .fields(&self.sparse, (side, side), "Sparse layer: all prototypes")
-            .scale(Scale::PerUnit)
-            .draw()?)
-    }
-
-    /// What each invariance unit is made of, in pixels.
-    fn invariance_prototypes(&self, scale: Scale) -> Result<Picture> {
-        let side = self.invariant.dim(0)?.isqrt();
-        let prototypes = self.invariant.matmul(&self.sparse)?;
-        let title = "Invariance layer: prototypes in pixels";
-        Ok(self.fields(&prototypes, (side, side), title).scale(scale).draw()?)
-    }
-
-    /// For each invariance unit, a strip of the sparse prototypes that feed it most, the strongest first.
-    fn affinity_groups(&self) -> Result<Picture> {
-        const COLUMNS: usize = 50;
-        let (units, below) = self.invariant.dims2()?;
-        let members = (below / units).clamp(1, COLUMNS - 1);
-        let strips = (COLUMNS / (members + 1)).clamp(1, units);
-        let gap = Tensor::zeros((1, self.sparse.dim(1)?), self.sparse.dtype(), self.sparse.device())?;
-        let strongest = hebbian::ops::top_k(&self.invariant, members)?;
-        let mut cells = Vec::new();
-        for unit in 0..units {
-            cells.push(self.sparse.index_select(&strongest.get(unit)?, 0)?);
-            cells.push(gap.clone());
-        }
-        let title =
-            format!("The {members} sparse prototypes that feed each of {units} invariance units most");
-        let grid = (units.div_ceil(strips), strips * (members + 1));
-        let fields = self.fields(&Tensor::cat(&cells, 0)?, grid, title).scale(Scale::PerUnit);
-        Ok(fields.width(2000).draw()?)
-    }
-
-    fn invariance_maps(&self) -> Result<Picture> {
-        let (units, below) = self.invariant.dims2()?;
-        let (side, map) = (units.isqrt(), below.isqrt());
-        let fields = ReceptiveFields::new(&self.invariant, (map, map), (side, side)).scale(Scale::PerUnit);
-        Ok(fields.title("Invariance layer: weights to the map of sparse units").draw()?)
-    }
-
-    /// The sparse prototypes as strong as one invariance unit, the one with the largest weight, is fed by them.
-    fn unit_map(&self) -> Result<Picture> {
-        let largest = self.invariant.max(1)?.argmax(0)?.to_scalar::<u32>()? as usize;
-        let weights = self.invariant.get(largest)?.unsqueeze(1)?;
-        let side = self.sparse.dim(0)?.isqrt();
-        let title = format!("What feeds invariance unit {largest}: each sparse prototype times its weight");
-        Ok(self.fields(&self.sparse.broadcast_mul(&weights)?, (side, side), title).draw()?)
-    }
-
-    fn usage(&self, usage: &[f32]) -> Result<Picture> {
-        let by_usage = |a: &usize, b: &usize| usage[*a].total_cmp(&usage[*b]);
-        let least = (0..usage.len()).min_by(by_usage).context("a sparse unit")?;
-        let most = (0..usage.len()).max_by(by_usage).context("a sparse unit")?;
-        let side = usage.len().isqrt();
-        let map = Tensor::from_slice(usage, (1, usage.len()), self.sparse.device())?;
-        let map = ReceptiveFields::new(&map, (side, side), (1, 1))
-            .width(400)
-            .title("How much each sparse unit feeds");
-        let prototype = |unit: usize, which: &str| {
-            let title = format!("{which}: unit {unit}, {:.3}", usage[unit]);
-            self.fields(&self.sparse.narrow(0, unit, 1)?, (1, 1), title)
-                .width(400)
-                .draw()
-                .map_err(anyhow::Error::from)
-        };
-        let pictures = [map.draw()?, prototype(least, "Least")?, prototype(most, "Most")?];
-        Ok(Picture::side_by_side(&pictures)?)
     }
 }
 

@@ -171,9 +171,8 @@ impl LearningRule for Stack {
     }
 
     fn config(&self) -> serde_json::Value {
-        let layer =
-            |rule: &Box<dyn LearningRule>| Layer { rule: rule.name().to_owned(), config: rule.config() };
-        let rules = self.rules.iter().map(layer).collect();
+        let layers = self.rules.iter().map(|rule| (rule.name().to_owned(), rule.config()));
+        let rules = layers.map(|(rule, config)| Layer { rule, config }).collect();
         serde_json::json!(StackConfig { learning: self.learning.clone(), rules })
     }
 
