@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use drawing::{Drawing, film};
-use streams::{SHIFTS, Streams, TEST_START, VALIDATION_START};
+use streams::{SHIFTS, Streams, VALIDATION_START};
 
 #[path = "invariance/drawing.rs"]
 mod drawing;
@@ -217,6 +217,16 @@ impl Arguments {
         }
     }
 
+    /// Frames an epoch.
+    fn frames(&self) -> usize {
+        self.common.train_size.unwrap_or(VALIDATION_START)
+    }
+
+    /// Frames that are reported.
+    fn test_frames(&self) -> usize {
+        self.common.test_size.unwrap_or(VALIDATION_START)
+    }
+
     fn fit(&self, epochs: usize) -> FitConfig {
         FitConfig { epochs, batch_size: self.common.batch_size, schedule: self.schedule, in_order: true }
     }
@@ -233,12 +243,11 @@ impl Arguments {
             let square = units.isqrt().pow(2) == units;
             flagged("", Invalid::unless(square, field, units, "a square number, to be drawn as a map"))?;
         }
-        let frames = self.common.train_size.unwrap_or(VALIDATION_START);
+        let (frames, test) = (self.frames(), self.test_frames());
         let size = self.common.batch_size;
         flagged("", Invalid::unless(frames >= 1, "train_size", frames, "at least 1 frame"))?;
         let allowed = format!("1 to the frames of the stream ({frames})");
         flagged("", Invalid::unless((1..=frames).contains(&size), "batch_size", size, allowed))?;
-        let test = self.common.test_size.unwrap_or(TEST_START);
         flagged("", Invalid::unless(test >= 1, "test_size", test, "at least 1 frame"))?;
         flagged(
             "",

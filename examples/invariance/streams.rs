@@ -4,14 +4,16 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
-use hebbian_datasets::{Examples, Ribbon, Tapestry, Walk, transforms};
-use hebbian_experiment::Subject;
-use hebbian_training::Generator;
+use hebbian_datasets::{Dataset, Examples, Ribbon, Tapestry, Walk, transforms};
+use hebbian_experiment::{Subject, flagged};
+use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
 
 use crate::{Arguments, Video};
-/// Where the frames begin by which choices are made, and those that are reported.
+
+/// Where the frames begin by which choices are made, unless training needs them.
 pub(crate) const VALIDATION_START: usize = 10_000;
+/// Where those begin that are reported.
 pub(crate) const TEST_START: usize = 20_000;
 /// The digits of the notebook's tapestry: 30 x 30 of them, from here on.
 const FIRST_DIGIT: usize = 3000;
@@ -72,18 +74,27 @@ impl Subject for Streams {
 }
 
 impl Digits {
-    /// The first `count` digits, each as `views` frames, one behind the other.
-    fn of(
-        examples: &Examples,
-        count: usize,
-        views: usize,
-        draws: &mut Generator,
+    /// The training and the test digits that `arguments` ask for.
+    fn both(
+        arguments: &Arguments,
+        dataset: &Dataset,
         window: usize,
-    ) -> Result<Self> {
-        let examples = examples.first(count)?;
-        let shifts = jitter(count, views, draws)?;
-        let frames = shifted(examples.images(), &shifts, window)?;
-        Ok(Self { frames, views, labels: examples.labels().clone() })
+        device: &Device,
+    ) -> Result<(Self, Self)> {
+        let digits = |examples: &Examples, field: &'static str, count: usize, jitters: &str| {
+            let allowed = format!("at most the dataset's images ({})", examples.len());
+            flagged("", Invalid::unless(count <= examples.len(), field, count, allowed))?;
+            let examples = examples.first(count)?;
+            let shifts = jitter(count, arguments.views, &mut Generator::new(arguments.common.seed, jitters))?;
+            anyhow::Ok(Self {
+                frames: shifted(examples.images(), &shifts, window)?.to_device(device)?,
+                views: arguments.views,
+                labels: examples.labels().to_device(device)?,
+            })
+        };
+        let (train, test) = (arguments.readout_digits, arguments.readout_test_digits);
+        let train = digits(&dataset.train, "readout_digits", train, "training jitter")?;
+        Ok((train, digits(&dataset.test, "readout_test_digits", test, "test jitter")?))
     }
 
     /// What is left of a digit's views when only their mean is looked at, `(digits, features)`.
@@ -152,58 +163,63 @@ impl Streams {
     pub(crate) fn load(arguments: &Arguments, device: &Device) -> Result<Self> {
         let common = &arguments.common;
         let dataset = common.open_dataset()?;
-        let (train, test) =
-            (common.train_size.unwrap_or(VALIDATION_START), common.test_size.unwrap_or(TEST_START));
+        let (train, test) = (arguments.frames(), arguments.test_frames());
         let validation_start = train.max(VALIDATION_START);
         let test_start = (validation_start + common.validation_size).max(TEST_START);
-        let digits = dataset.train.images();
-        let (stream, unseen): (Box<dyn Stream>, Box<dyn Stream>) = match arguments.video {
-            Video::Tapestry => {
-                let tapestry = |images: &Tensor, first: usize| {
-                    let count = DIGITS.min(images.dim(0)?.saturating_sub(first));
-                    anyhow::Ok(Box::new(Tapestry::new(&images.narrow(0, first, count)?, arguments.window)?))
-                };
-                (tapestry(digits, FIRST_DIGIT.min(digits.dim(0)?))?, tapestry(dataset.test.images(), 0)?)
-            }
-            Video::Ribbon => {
-                let ribbon = |images: &Tensor, frames: usize| {
-                    let count = (frames / dataset.shape.width + 2).min(images.dim(0)?);
-                    anyhow::Ok(Box::new(Ribbon::new(&images.narrow(0, 0, count)?)?))
-                };
-                (ribbon(digits, test_start + test)?, ribbon(dataset.test.images(), test)?)
-            }
-        };
-        let seed = common.seed;
+        let stream =
+            stream(arguments.video, &dataset.train, FIRST_DIGIT, arguments.window, test_start + test)?;
+        let unseen = self::stream(arguments.video, &dataset.test, 0, arguments.window, test)?;
         let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            let frames = stream.frames(seed, first, count)?;
-            Ok::<_, anyhow::Error>(transforms::scale(&frames, device)?)
+            anyhow::Ok(transforms::scale(&stream.frames(common.seed, first, count)?, device)?)
         };
-        let window = frames(&*stream, 0, 1)?.dim(1)?.isqrt();
-        let views = arguments.views;
-        let readout = |examples: &Examples, count: usize, set: &str| {
-            Digits::of(examples, count, views, &mut Generator::new(seed, set), window)
+        let held_out = frames(&*stream, test_start, test)?;
+        let window = held_out.dim(1)?.isqrt();
+        let validation = match common.validation_size {
+            0 => None,
+            count => Some(frames(&*stream, validation_start, count)?),
         };
-        let digits = (arguments.readout_digits > 0).then(|| {
-            let train = readout(&dataset.train, arguments.readout_digits, "training jitter")?;
-            anyhow::Ok((train, readout(&dataset.test, arguments.readout_test_digits, "test jitter")?))
-        });
-        let every_shift: Vec<(i64, i64)> = (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| (dx, dy))).collect();
-        let shifts = vec![every_shift; SHIFTED_DIGITS.min(dataset.test.len())];
+        let readouts = arguments.readout_digits > 0;
+        let shifts = vec![every_shift(); SHIFTED_DIGITS.min(dataset.test.len())];
         Ok(Self {
             train: frames(&*stream, 0, train)?,
-            validation: match common.validation_size {
-                0 => None,
-                count => Some(frames(&*stream, validation_start, count)?),
-            },
-            held_out: frames(&*stream, test_start, test)?,
+            validation,
+            held_out,
             unseen: frames(&*unseen, 0, test)?,
             window,
-            name: dataset.name.clone(),
             classes: dataset.classes,
-            digits: digits.transpose()?,
-            shifts: shifted(dataset.test.images(), &shifts, window)?,
+            digits: readouts.then(|| Digits::both(arguments, &dataset, window, device)).transpose()?,
+            shifts: shifted(dataset.test.images(), &shifts, window)?.to_device(device)?,
+            name: dataset.name,
         })
     }
+}
+
+/// The stream that `frames` frames can be taken from.
+fn stream(
+    video: Video,
+    examples: &Examples,
+    first: usize,
+    window: usize,
+    frames: usize,
+) -> Result<Box<dyn Stream>> {
+    let images = examples.images();
+    match video {
+        Video::Tapestry => {
+            let first = first.min(images.dim(0)?);
+            let images = images.narrow(0, first, DIGITS.min(images.dim(0)? - first))?;
+            Ok(Box::new(Tapestry::new(&images, window)?))
+        }
+        Video::Ribbon => {
+            let side = images.dim(1)?.isqrt().max(1);
+            let images = images.narrow(0, 0, (frames / side + 2).min(images.dim(0)?))?;
+            Ok(Box::new(Ribbon::new(&images)?))
+        }
+    }
+}
+
+/// Every shift of up to 2 pixels in either direction.
+fn every_shift() -> Vec<(i64, i64)> {
+    (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| (dx, dy))).collect()
 }
 
 /// Test digits by which invariance to shifts is measured.

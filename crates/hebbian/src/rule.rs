@@ -10,7 +10,7 @@ use crate::{CompSpec, Invariance, KrotovHopfield, MultiWinner, Stack};
 ///
 /// [`Module::forward`] is the trained layer, ready for a `Sequential`. [`learn`](Self::learn) is one step of learning.
 /// Everything that trains, saves, draws or evaluates reaches a rule through this trait only, so that a new rule is one
-/// file and one line in [`from_checkpoint`].
+/// file and one line in [`from_state`].
 pub trait LearningRule: Module + Send + Sync {
     /// The name in checkpoints and results, `krotov-hopfield`.
     fn name(&self) -> &'static str;

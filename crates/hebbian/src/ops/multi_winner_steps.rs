@@ -51,8 +51,11 @@ impl MultiWinnerSteps {
         frames: &Tensor,
         panels: Option<&mut Panels>,
     ) -> Result<MultiWinnerStepped> {
-        let Some(panels) = panels else { return self.graph(weights, frames) };
         let (count, units) = (frames.dim(0)?, weights.dim(0)?);
+        if !(1..=units).contains(&self.winners) {
+            bail!("{} winners are not in 1 to {units}, the number of units", self.winners);
+        }
+        let Some(panels) = panels else { return self.graph(weights, frames) };
         let made =
             Made { output: vec![0.0; count * units], winners: vec![0; count * self.winners], error: 0.0 };
         let kernel = Kernel { steps: *self, work: RefCell::new((panels, made)) };
