@@ -1,8 +1,9 @@
 """The notebook's two layers in numpy, float32, on frames like the tapestry's: what `cargo bench` is compared with.
 
-    python3 benches/peers/invariance.py && cargo bench -p hebbian -- "one at a time"
+    python3 benches/peers/invariance.py FOLDER_WITH_MNIST
+    cargo bench --bench learning_step -- "one at a time"
 
-Each prints frames a second with 900 / 100 units, 400 inputs, both layers learning from one frame at a time.
+Without a folder, strokes stand in for MNIST's digits. Each prints frames a second with 900 / 100 units, 400 inputs, both layers learning from one frame at a time.
 """
 import gzip
 import os
