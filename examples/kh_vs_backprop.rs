@@ -132,7 +132,8 @@ impl Arguments {
     }
 
     fn fit(&self) -> FitConfig {
-        FitConfig { epochs: self.common.epochs, batch_size: self.common.batch_size, schedule: self.schedule }
+        let Common { epochs, batch_size, .. } = self.common;
+        FitConfig { epochs, batch_size, schedule: self.schedule, ..Default::default() }
     }
 
     fn features(&self) -> FeaturesConfig {

@@ -229,7 +229,7 @@ impl Arguments {
 
     fn fit(&self) -> FitConfig {
         let Common { epochs, batch_size, .. } = self.common;
-        FitConfig { epochs, batch_size, schedule: Schedule::Constant }
+        FitConfig { epochs, batch_size, schedule: Schedule::Constant, ..Default::default() }
     }
 
     fn readout(&self) -> LogisticRegressionConfig {

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
+use candle_nn::Module;
 use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, SpatialPooler,
+    Charge, CompSpec, CompSpecConfig, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig,
+    Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalisation, RowSize, SpatialPooler,
     SpatialPoolerConfig, Starved,
 };
 use hebbian_classifier::{Labelled, WinnerTakeAll};
-use hebbian_datasets::{Dataset, transforms};
-use hebbian_training::State;
+use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
+use hebbian_training::{Generator, State};
 use serde_json::Value;
 
 /// Relative to the largest magnitude of the tensor that is compared.
@@ -76,6 +78,9 @@ fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>>
         "gen_final_inits" => Some(replay_winner_take_all(trace, mnist, device)),
         "comp_spec_step" | "charged_comp_spec_step" => Some(replay_comp_spec(trace, mnist, device)),
         "sp_step" => Some(replay_spatial_pooler(trace, mnist, device)),
+        "mwta_step" => Some(replay_multi_winner(trace, device)),
+        "mwta_invariance_step" => Some(replay_invariance(trace, device)),
+        "video" => Some(replay_video(trace, mnist)),
         _ => None,
     }
 }
@@ -213,6 +218,106 @@ fn replay_spatial_pooler(trace: &Trace, mnist: &Dataset, device: &Device) -> Res
     ensure_close("row sums", &rule.weights()?.sum(1)?, trace.tensor("perm_final_rowsum")?)
 }
 
+fn multi_winner(trace: &Trace, device: &Device) -> Result<MultiWinner> {
+    let weights = trace.tensor("sw_init")?;
+    let config = MultiWinnerConfig {
+        units: weights.dim(0)?,
+        winners: trace.number("n_w")? as usize,
+        learning_rate: trace.number("xi")?,
+        floor: trace.number("prec")?,
+        clamp: false,
+        ..Default::default()
+    };
+    Ok(MultiWinner::from_state(config, State::from([("weights".to_owned(), weights.to_device(device)?)]))?)
+}
+
+fn frame(trace: &Trace, step: usize, device: &Device) -> Result<Tensor> {
+    Ok(transforms::scale(&trace.tensor("frames")?.narrow(0, step, 1)?, device)?)
+}
+
+fn replay_multi_winner(trace: &Trace, device: &Device) -> Result<()> {
+    let mut rule = multi_winner(trace, device)?;
+    let weights = trace.tensor("sw_steps")?;
+    for step in 0..trace.tensor("frames")?.dim(0)? {
+        let frame = frame(trace, step, device)?;
+        let place = format!("step {step}");
+        if step < trace.tensor("recon_steps")?.dim(0)? {
+            let reconstruction = trace.tensor("recon_steps")?.get(step)?;
+            ensure_close(
+                &format!("{place}: reconstruction"),
+                &rule.reconstruct(&frame)?.get(0)?,
+                &reconstruction,
+            )?;
+        }
+        let Learned { output, winners, .. } = rule.learn(&frame)?;
+        let winners = winners.get(0)?.to_device(&Device::Cpu)?.sort_last_dim(true)?.0;
+        ensure_equal(&format!("{place}: winners"), &winners, &trace.tensor("winners_sorted")?.get(step)?)?;
+        ensure_close(&format!("{place}: output"), &output.get(0)?, &trace.tensor("so_steps")?.get(step)?)?;
+        if step < weights.dim(0)? {
+            ensure_close(&format!("{place}: weights"), &rule.weights()?, &weights.get(step)?)?;
+        }
+    }
+    ensure_close("final weights", &rule.weights()?, trace.tensor("sw_final")?)
+}
+
+fn replay_invariance(trace: &Trace, device: &Device) -> Result<()> {
+    let mut sparse = multi_winner(trace, device)?;
+    let weights = trace.tensor("iw_init")?.to_device(device)?;
+    let units = weights.dim(0)?;
+    let every = trace.hyper["norm_every"].as_u64().unwrap_or(0) as usize;
+    let size = trace.number("norm_const").unwrap_or(1.0);
+    let config = InvarianceConfig {
+        units,
+        average_rate: trace.number("alpha")?,
+        on_rate: trace.number("leta")?,
+        off_rate: trace.number("seta")?,
+        floor: trace.number("prec")?,
+        normalisation: (every > 0).then_some(Normalisation { every, size, of: RowSize::Sum }),
+        ..Default::default()
+    };
+    let state = State::from([
+        ("weights".to_owned(), weights),
+        ("average".to_owned(), Tensor::zeros(units, DType::F32, device)?),
+        ("frame".to_owned(), Tensor::zeros(1, DType::F32, device)?),
+    ]);
+    let mut rule = Invariance::from_state(config, state)?;
+    for step in 0..trace.tensor("frames")?.dim(0)? {
+        let below = sparse.learn(&frame(trace, step, device)?)?.output;
+        let averages = rule.learn(&below)?.output;
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        ensure_close(&format!("step {step}: output below"), &below.get(0)?, &named("so_steps")?)?;
+        ensure_close(&format!("step {step}: averages"), &averages.get(0)?, &named("io_steps")?)?;
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("iw_steps")?)?;
+    }
+    ensure_close("final weights below", &sparse.weights()?, trace.tensor("sw_final")?)
+}
+
+fn replay_video(trace: &Trace, mnist: &Dataset) -> Result<()> {
+    let whole = |name: &str| anyhow::Ok(trace.number(name)? as usize);
+    let sums = |images: &Tensor, dim: usize| images.to_dtype(DType::F64)?.sum(dim);
+    let images = mnist.train.images();
+
+    let tapestry = images.narrow(0, whole("start")?, whole("t_sl")?.pow(2))?;
+    let tapestry = Tapestry::new(&tapestry, whole("sl")?)?;
+    ensure!(tapestry.torus() == whole("torus")?, "the torus is {}", tapestry.torus());
+    ensure_equal("row sums", &sums(&tapestry.pixels()?, 1)?, trace.tensor("tapestry_row_sums")?)?;
+    ensure_equal("column sums", &sums(&tapestry.pixels()?, 0)?, trace.tensor("tapestry_col_sums")?)?;
+
+    let accelerations = trace.tensor("accels")?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+    let walk = Walk::new(accelerations.into_iter().map(|a| [a[0], a[1]]), tapestry.torus());
+    let frames = trace.tensor("positions")?.dim(0)?;
+    let positions = walk.clone().take(frames).flat_map(|(x, y)| [x as u32, y as u32]);
+    ensure_equal("positions", &Tensor::from_iter(positions, &Device::Cpu)?, trace.tensor("positions")?)?;
+    let frames = tapestry.frames(walk.take(frames))?;
+    ensure_equal("first frames", &frames.narrow(0, 0, 8)?, trace.tensor("frames_first8")?)?;
+    ensure_equal("frame sums", &sums(&frames, 1)?, trace.tensor("frame_pixel_sums")?)?;
+
+    let ribbon = Ribbon::new(&images.narrow(0, whole("r_start")?, whole("r_l")?)?)?;
+    ensure_equal("ribbon frames", &ribbon.frames(27..30)?, trace.tensor("ribbon_frames_27_29")?)?;
+    let frames = ribbon.frames(0..ribbon.len())?;
+    ensure_equal("ribbon frame sums", &sums(&frames, 1)?, trace.tensor("ribbon_frame_pixel_sums")?)
+}
+
 fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
     let examples = trace.tensor("wins")?.dim(0)?;
     let seen = mnist.train.first(examples)?;
@@ -296,6 +401,43 @@ fn golden_comp_spec_gives_a_perfect_match_to_its_unit_and_a_blank_to_the_least_s
         ensure_equal("winners", &learned.winners, trace.tensor("cs_winners")?)?;
         ensure_close("weights", &rule.weights()?, trace.tensor("cs_w_after")?)?;
         ensure_close("specialization", &rule.specialization()?, trace.tensor("cs_s_after")?)?;
+    }
+    Ok(())
+}
+
+/// A frame in the middle of an epoch on which nothing is to be seen.
+#[test]
+fn golden_invariance_forgets_on_a_blank_frame_that_teaches_the_sparse_layer_nothing() -> Result<()> {
+    let trace = Trace::open(Path::new("tests/golden/edge_cases.safetensors"))?;
+    let number = |name: &str| trace.hyper["inv"][name].as_f64().context("no number");
+    let weights = trace.tensor("inv_iw")?;
+    let (units, inputs) = weights.dims2()?;
+    for device in devices() {
+        let sparse = MultiWinnerConfig { units: inputs, ..Default::default() };
+        let mut sparse = MultiWinner::new(sparse, 20, &mut Generator::new(0, "edge case"), &device)?;
+        let before = sparse.weights()?.to_vec2::<f32>()?;
+        let blank = sparse.learn(&Tensor::zeros((1, 20), DType::F32, &device)?)?.output;
+        assert_eq!(blank.to_vec2::<f32>()?, [vec![0.0; inputs]]);
+        assert_eq!(sparse.weights()?.to_vec2::<f32>()?, before);
+
+        let config = InvarianceConfig {
+            units,
+            average_rate: number("alpha")?,
+            on_rate: number("leta")?,
+            off_rate: number("seta")?,
+            normalisation: None,
+            ..Default::default()
+        };
+        let state = State::from([
+            ("weights".to_owned(), weights.to_device(&device)?),
+            ("average".to_owned(), trace.tensor("inv_io")?.to_device(&device)?),
+            ("frame".to_owned(), Tensor::zeros(1, DType::F32, &device)?),
+        ]);
+        let mut rule = Invariance::from_state(config, state)?;
+        rule.learn(&blank)?;
+        ensure_close("average", &rule.average()?, trace.tensor("inv_io_after")?)?;
+        ensure_close("weights", &rule.weights()?, trace.tensor("inv_iw_after")?)?;
+        ensure!(rule.forward(&blank)?.sum_all()?.to_scalar::<f32>()? == 0.0, "nothing drives the units");
     }
     Ok(())
 }

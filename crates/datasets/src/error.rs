@@ -74,6 +74,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// A stream that cannot be made of these images, or a frame that it does not have.
+    #[error("{field} is {value}, allowed: {allowed}")]
+    Video {
+        /// What is wrong: `window`, `images`, `frame`, ...
+        field: &'static str,
+        /// What it is.
+        value: usize,
+        /// What would have been allowed.
+        allowed: String,
+    },
+
     /// candle could not make or move a tensor.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

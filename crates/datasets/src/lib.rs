@@ -2,7 +2,8 @@
 //!
 //! A [`Dataset`] holds u8 images and their labels in the order of the published files. MNIST is inside the crate;
 //! [`Dataset::from_idx_dir`] reads any dataset of the same format. [`Dataset::split`] gives the sets that an experiment
-//! trains on, validates on and reports, the same ones for every seed. [`transforms`] turn bytes into what a layer takes.
+//! trains on, validates on and reports, the same ones for every seed. A [`Tapestry`] and a [`Ribbon`] make streams of
+//! frames out of images. [`transforms`] turn bytes into what a layer takes.
 //!
 //! ```
 //! use candle_core::Device;
@@ -31,8 +32,10 @@ mod idx_dir;
 mod mnist;
 mod split;
 pub mod transforms;
+mod video;
 
 pub use dataset::{Dataset, ImageShape};
 pub use error::{Error, Result};
 pub use examples::Examples;
 pub use split::{Split, SplitSizes};
+pub use video::{Accelerations, Ribbon, Tapestry, Walk};

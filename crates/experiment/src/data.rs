@@ -51,7 +51,7 @@ impl Data {
     ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
         let common = experiment.common();
-        let dataset = dataset(common)?;
+        let dataset = common.open_dataset()?;
         let sizes = SplitSizes {
             train: common.train_size,
             validation: common.validation_size,
@@ -97,16 +97,21 @@ impl Subject for Data {
     }
 }
 
-fn dataset(common: &Common) -> Result<Dataset> {
-    let name = serde_json::to_value(common.dataset)?;
-    let name = name.as_str().unwrap_or_default();
-    match (&common.data_dir, common.dataset) {
-        (Some(dir), _) => {
-            Dataset::from_idx_dir(name, dir).context("--data-dir needs a folder with four IDX files")
-        }
-        (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-        (None, _) => {
-            bail!("--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir")
+impl Common {
+    /// The dataset that the arguments name, in the order of its files.
+    pub fn open_dataset(&self) -> Result<Dataset> {
+        let name = serde_json::to_value(self.dataset)?;
+        let name = name.as_str().unwrap_or_default();
+        match (&self.data_dir, self.dataset) {
+            (Some(dir), _) => {
+                Dataset::from_idx_dir(name, dir).context("--data-dir needs a folder with four IDX files")
+            }
+            (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
+            (None, _) => {
+                bail!(
+                    "--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir"
+                )
+            }
         }
     }
 }

@@ -132,50 +132,6 @@ impl<D: Subject> Session<D> {
         Shooting::begin(self.folder.file("film.gif"), self.data.image(), rule, steps).map(Some)
     }
 
-    /// Whether an earlier part of the run has made this row.
-    pub fn has(&self, place: Place<'_>) -> bool {
-        self.folder.has(place.seed, place.name)
-    }
-
-    /// Makes a row with `make`, unless an earlier part of the run has it.
-    pub fn row(&mut self, place: Place<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
-        let Place { seed, name } = place;
-        if self.has(place) {
-            return Ok(());
-        }
-        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
-        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
-        let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
-        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
-        self.folder.finish(seed, name, row)
-    }
-
-    /// Writes a picture into the folder.
-    pub fn draw(&self, name: &str, picture: &Picture) -> Result<()> {
-        self.folder.write(name, picture.png()?)
-    }
-
-    /// All rows so far, with their names.
-    pub fn rows(&self) -> Vec<(String, Row)> {
-        self.folder.rows()
-    }
-
-    /// Writes `results.json`, prints the table, and says where the `pictures` are.
-    pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
-        let results = Results::new(experiment, &self.device, self.data.summary(), &self.folder.rows());
-        self.folder.write("results.json", results.json()?)?;
-        let folder = self.folder.path().display();
-        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
-            return Err(anyhow!("{folder}: {missing} was not drawn"));
-        }
-        println!("{}\n", results.table());
-        println!("pictures in {folder}: {}", pictures.join(", "));
-        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
-        Ok(())
-    }
-}
-
-impl Session {
     /// Trains `network` on `examples` and judges it on the sets `judged` after each epoch, all in the metrics.
     pub fn descend(
         &mut self,
@@ -205,6 +161,55 @@ impl Session {
         Ok(())
     }
 
+    /// Whether an earlier part of the run has made this row.
+    pub fn has(&self, place: Place<'_>) -> bool {
+        self.folder.has(place.seed, place.name)
+    }
+
+    /// Makes a row with `make`, unless an earlier part of the run has it.
+    pub fn row(&mut self, place: Place<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
+        let Place { seed, name } = place;
+        if self.has(place) {
+            return Ok(());
+        }
+        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
+        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
+        let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
+        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
+        self.folder.finish(seed, name, row)
+    }
+
+    /// Writes a picture into the folder.
+    pub fn draw(&self, name: &str, picture: &Picture) -> Result<()> {
+        self.folder.write(name, picture.png()?)
+    }
+
+    /// Writes a film or any other file into the folder.
+    pub fn write(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        self.folder.write(name, bytes)
+    }
+
+    /// All rows so far, with their names.
+    pub fn rows(&self) -> Vec<(String, Row)> {
+        self.folder.rows()
+    }
+
+    /// Writes `results.json`, prints the table, and says where the `pictures` are.
+    pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
+        let results = Results::new(experiment, &self.device, self.data.summary(), &self.folder.rows());
+        self.folder.write("results.json", results.json()?)?;
+        let folder = self.folder.path().display();
+        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
+            return Err(anyhow!("{folder}: {missing} was not drawn"));
+        }
+        println!("{}\n", results.table());
+        println!("pictures in {folder}: {}", pictures.join(", "));
+        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
+        Ok(())
+    }
+}
+
+impl Session {
     /// Trains `readout` on what `layer` makes of the images, and judges it on all three sets. The row's model and
     /// learning fields are left open. With `test_by_epoch` the test images are judged after each epoch too, for a curve;
     /// nothing is chosen by it.

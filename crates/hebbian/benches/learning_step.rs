@@ -1,9 +1,13 @@
 //! One learning step of each rule on real MNIST beside the dense forward product alone, in one run: quote the ratios.
+//! The rules that learn a frame at a time have a group of their own; `benches/peers/invariance.py` is the same work in numpy.
 
 use candle_core::{Device, Error, Result, Tensor};
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use hebbian::{Charge, CompSpec, CompSpecConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
-use hebbian_datasets::{Dataset, transforms};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use hebbian::{
+    Charge, CompSpec, CompSpecConfig, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig,
+    Learning, LearningRule, MultiWinner, MultiWinnerConfig, Stack,
+};
+use hebbian_datasets::{Dataset, Tapestry, Walk, transforms};
 use hebbian_training::{Batches, Generator};
 
 const UNITS: usize = 2000;
@@ -52,5 +56,39 @@ fn step(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step);
+/// A thousand frames of the tapestry, in order.
+fn frames() -> hebbian_datasets::Result<Tensor> {
+    let mnist = Dataset::mnist()?;
+    let tapestry = Tapestry::new(&mnist.train.images().narrow(0, 3000, 900)?, 20)?;
+    transforms::scale(&tapestry.frames(Walk::seeded(0, tapestry.torus()).take(1000))?, &Device::Cpu)
+}
+
+fn multi_winner() -> Result<MultiWinner> {
+    let config = MultiWinnerConfig::default();
+    MultiWinner::new(config, 400, &mut Generator::new(0, "multi-winner"), &Device::Cpu)
+}
+
+fn stack() -> Result<Stack> {
+    let config = InvarianceConfig::default();
+    let invariance = Invariance::new(config, 900, &mut Generator::new(0, "invariance"), &Device::Cpu)?;
+    Stack::new(vec![Box::new(multi_winner()?), Box::new(invariance)], Learning::Online)
+}
+
+fn stream(criterion: &mut Criterion) {
+    let frames = frames().expect("MNIST is embedded");
+    let mut group = criterion.benchmark_group("900 and 100 units, 400 inputs, 1000 frames one at a time");
+    group.throughput(Throughput::Elements(1000)).sample_size(20);
+    let mut sparse = multi_winner().expect("a valid config");
+    group.bench_function("multi-winner", |bencher| bencher.iter(|| sparse.learn(&frames)));
+    let mut both = stack().expect("valid configs");
+    group.bench_function("multi-winner and invariance", |bencher| bencher.iter(|| both.learn(&frames)));
+    let alone: Result<Vec<Tensor>> = (0..1000).map(|frame| frames.narrow(0, frame, 1)).collect();
+    let alone = alone.expect("a thousand frames");
+    group.bench_function("multi-winner and invariance, a call a frame", |bencher| {
+        bencher.iter(|| alone.iter().try_for_each(|frame| both.learn(frame).map(drop)))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, step, stream);
 criterion_main!(benches);

@@ -29,6 +29,7 @@ use std::time::Instant;
 use candle_core::{DType, Result, Tensor, bail};
 use hebbian_training::{
     Batches, Checkpoint, FORMAT, Generator, Invalid, Metadata, Observer, Progress, Schedule, State,
+    all_finite,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,11 +45,15 @@ pub struct FitConfig {
     pub batch_size: usize,
     /// How the rule's rates fall.
     pub schedule: Schedule,
+    /// Whether every epoch takes the inputs in the order that they have, as a stream must be; otherwise each epoch
+    /// shuffles them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_order: bool,
 }
 
 impl Default for FitConfig {
     fn default() -> Self {
-        Self { epochs: 20, batch_size: 100, schedule: Schedule::Linear }
+        Self { epochs: 20, batch_size: 100, schedule: Schedule::Linear, in_order: false }
     }
 }
 
@@ -176,9 +181,7 @@ impl Fit {
         observers: &mut Observers<'_, R>,
     ) -> Result<()> {
         let examples = inputs.dim(0)?;
-        if inputs.dtype() != DType::U8 {
-            check_finite("inputs", inputs)?;
-        }
+        check_inputs(inputs)?;
         let size = self.config.batch_size;
         Invalid::unless(
             size <= examples,
@@ -209,7 +212,11 @@ impl Fit {
         let mut seconds = 0.0;
         rule.begin_epoch(self.epoch)?;
         let mut tally = None;
-        let batches = Batches::shuffled(&mut self.shuffles, inputs.dim(0)?, self.config.batch_size);
+        let (examples, size) = (inputs.dim(0)?, self.config.batch_size);
+        let batches = match self.config.in_order {
+            true => Batches::in_order(examples, size),
+            false => Batches::shuffled(&mut self.shuffles, examples, size),
+        };
         for indices in batches.indices(inputs.device())? {
             let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
             rule.set_anneal(self.config.schedule.factor(progress));
@@ -246,6 +253,20 @@ impl Fit {
         };
         Ok(Checkpoint { metadata, tensors: tensors.collect::<State>() })
     }
+}
+
+/// Checks that `inputs` are finite f32, or u8, and names the first example that is not.
+fn check_inputs(inputs: &Tensor) -> Result<()> {
+    if inputs.dtype() == DType::U8 {
+        return Ok(());
+    }
+    let Err(error) = check_finite("inputs", inputs) else { return Ok(()) };
+    for example in 0..inputs.dim(0)? {
+        if !all_finite(&inputs.narrow(0, example, 1)?)? {
+            bail!("`inputs` holds a value that is not finite, first in example {example}");
+        }
+    }
+    Err(error)
 }
 
 /// Sums over the steps of an epoch, kept on the device.
@@ -302,7 +323,8 @@ mod tests {
     use crate::{KrotovHopfield, KrotovHopfieldConfig};
     use candle_core::Device;
 
-    const CONFIG: FitConfig = FitConfig { epochs: 3, batch_size: 10, schedule: Schedule::Linear };
+    const CONFIG: FitConfig =
+        FitConfig { epochs: 3, batch_size: 10, schedule: Schedule::Linear, in_order: false };
 
     fn rule() -> Result<KrotovHopfield> {
         let config = KrotovHopfieldConfig { units: 8, k: 2, ..Default::default() };
@@ -379,10 +401,37 @@ mod tests {
             refused.contains("batch_size = 56 is not allowed: 1 to the number of examples (55)"),
             "{refused}"
         );
-        let infinite = (inputs()? + f64::INFINITY)?;
+        let infinite = (inputs()?.narrow(0, 0, 1)? + f64::INFINITY)?;
+        let infinite = Tensor::cat(&[inputs()?, infinite], 0)?;
         let refused = Fit::new(CONFIG, 0)?.run(&mut rule()?, &infinite, &mut []).unwrap_err().to_string();
-        assert!(refused.contains("`inputs` holds a value that is not finite"), "{refused}");
+        assert!(
+            refused.contains("`inputs` holds a value that is not finite, first in example 55"),
+            "{refused}"
+        );
         Ok(())
+    }
+
+    #[test]
+    fn inputs_in_order_come_as_they_are_and_others_as_the_seed_shuffles_them() -> Result<()> {
+        let shuffled = Batches::shuffled(&mut Generator::new(0, "shuffle"), 55, 55);
+        let order = shuffled.indices(&Device::Cpu)?.next().expect("one batch")?;
+        for (in_order, shown) in [(true, inputs()?), (false, inputs()?.index_select(&order, 0)?)] {
+            let (mut fitted, mut alone) = (rule()?, rule()?);
+            let config = FitConfig { epochs: 1, batch_size: 5, in_order, ..CONFIG };
+            Fit::new(config, 0)?.run(&mut fitted, &inputs()?, &mut [])?;
+            for batch in 0..11 {
+                alone.learn(&shown.narrow(0, 5 * batch, 5)?)?;
+            }
+            assert_eq!(weights(&fitted)?, weights(&alone)?, "in order: {in_order}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_config_of_shuffled_inputs_is_written_as_before_there_was_another() {
+        let written = serde_json::json!(CONFIG).to_string();
+        assert_eq!(written, r#"{"batch_size":10,"epochs":3,"schedule":"linear"}"#);
+        assert_eq!(serde_json::from_str::<FitConfig>(&written).unwrap(), CONFIG);
     }
 
     #[test]

@@ -3,13 +3,19 @@
 
 pub mod comp_spec;
 pub mod fit;
+pub mod invariance;
 pub mod krotov_hopfield;
+pub mod multi_winner;
 pub mod ops;
 pub mod rule;
 pub mod spatial_pooler;
+pub mod stack;
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use fit::{Ended, Event, Fit, FitConfig, Observers, Report, SaveCheckpoint};
+pub use invariance::{Invariance, InvarianceConfig, Normalisation, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
+pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use rule::{Learned, LearningRule};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
+pub use stack::{Learning, Stack, StackConfig};

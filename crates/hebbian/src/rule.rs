@@ -4,13 +4,13 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Checkpoint, State, all_finite};
 
-use crate::{CompSpec, KrotovHopfield, SpatialPooler};
+use crate::{CompSpec, Invariance, KrotovHopfield, MultiWinner, SpatialPooler, Stack};
 
 /// A candle layer that learns without gradients.
 ///
 /// [`Module::forward`] is the trained layer, ready for a `Sequential`. [`learn`](Self::learn) is one step of learning.
 /// Everything that trains, saves, draws or evaluates reaches a rule through this trait only, so that a new rule is one
-/// file and one line in [`from_checkpoint`].
+/// file and one line in [`from_state`].
 pub trait LearningRule: Module + Send + Sync {
     /// The name in checkpoints and results, `krotov-hopfield`.
     fn name(&self) -> &'static str;
@@ -58,21 +58,30 @@ pub struct Learned {
 /// The rule that a checkpoint holds, on the device of the checkpoint's tensors.
 pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>> {
     let metadata = &checkpoint.metadata;
-    let state = checkpoint.part("rule");
-    match metadata.rule.as_str() {
-        KrotovHopfield::NAME => {
-            Ok(Box::new(KrotovHopfield::from_state(read_config(&metadata.config)?, state)?))
-        }
-        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(&metadata.config)?, state)?)),
-        SpatialPooler::NAME => {
-            Ok(Box::new(SpatialPooler::from_state(read_config(&metadata.config)?, state)?))
-        }
-        other => {
-            let known = [KrotovHopfield::NAME, CompSpec::NAME, SpatialPooler::NAME].join(", ");
-            bail!("rule `{other}` is unknown; known: {known}")
-        }
+    from_state(&metadata.rule, &metadata.config, checkpoint.part("rule"))
+}
+
+/// The rule called `name`, of a config and a state that it once gave, on the device of the state's tensors.
+pub fn from_state(name: &str, config: &serde_json::Value, state: State) -> Result<Box<dyn LearningRule>> {
+    match name {
+        KrotovHopfield::NAME => Ok(Box::new(KrotovHopfield::from_state(read_config(config)?, state)?)),
+        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(config)?, state)?)),
+        MultiWinner::NAME => Ok(Box::new(MultiWinner::from_state(read_config(config)?, state)?)),
+        Invariance::NAME => Ok(Box::new(Invariance::from_state(read_config(config)?, state)?)),
+        SpatialPooler::NAME => Ok(Box::new(SpatialPooler::from_state(read_config(config)?, state)?)),
+        Stack::NAME => Ok(Box::new(Stack::from_state(read_config(config)?, state)?)),
+        other => bail!("rule `{other}` is unknown; known: {}", KNOWN.join(", ")),
     }
 }
+
+const KNOWN: [&str; 6] = [
+    KrotovHopfield::NAME,
+    CompSpec::NAME,
+    MultiWinner::NAME,
+    Invariance::NAME,
+    SpatialPooler::NAME,
+    Stack::NAME,
+];
 
 fn read_config<C: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<C> {
     C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
@@ -102,4 +111,15 @@ pub(crate) fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
         bail!("`{name}` holds a value that is not finite");
     }
     Ok(())
+}
+
+/// `Σ |v - r|² / Σ |v|²` over all rows, 0 where nothing was shown. A row's squares are summed where it is, the rows in
+/// f64: millions of pixels would lose digits in f32.
+pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f64> {
+    let energy = |rows: &Tensor| {
+        let rows = rows.sqr()?.sum(1)?.to_vec1::<f32>()?;
+        Ok::<_, candle_core::Error>(rows.into_iter().map(f64::from).sum::<f64>())
+    };
+    let missed = energy(&(shown - reconstructed)?)?;
+    Ok(missed / energy(shown)?.max(f64::MIN_POSITIVE))
 }

@@ -20,6 +20,11 @@ impl Batches {
         Self { order: generator.permutation(examples), size: size.max(1) }
     }
 
+    /// `examples` rows in the order that they have, `size` at a time: a stream, in which one follows from the other.
+    pub fn in_order(examples: usize, size: usize) -> Self {
+        Self { order: (0..examples as u32).collect(), size: size.max(1) }
+    }
+
     /// How many batches there are.
     pub fn len(&self) -> usize {
         self.order.len() / self.size
@@ -54,6 +59,13 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), 100);
         assert!(seen.iter().all(|&example| example < 103));
+        Ok(())
+    }
+
+    #[test]
+    fn a_stream_keeps_its_order() -> Result<()> {
+        let batches = Batches::in_order(7, 3).indices(&Device::Cpu)?.map(|indices| indices?.to_vec1::<u32>());
+        assert_eq!(batches.collect::<Result<Vec<_>>>()?, [[0, 1, 2], [3, 4, 5]]);
         Ok(())
     }
 

@@ -31,3 +31,14 @@ pub(super) fn rows_mut<'a>(matrix: &'a mut [f32], columns: usize, rows: &[u32]) 
     }
     taken
 }
+
+/// The sum of `term` over `values` in sixteen partial sums, whatever the vector width: the bits do not depend on it.
+#[inline(always)]
+pub(crate) fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut partial = [0f32; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        partial.iter_mut().zip(chunk).for_each(|(sum, &value)| *sum += term(value));
+    }
+    partial.iter().chain(&[rest.iter().map(|&value| term(value)).sum()]).sum()
+}

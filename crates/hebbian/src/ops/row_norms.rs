@@ -66,23 +66,12 @@ impl InplaceOp2 for Refresh {
         entries.with_min_len(ROWS_A_TASK).for_each(|(entry, &row)| {
             let row = &weights[row as usize * columns..][..columns];
             entry[0] = Arch::new().dispatch(|| match self.norm {
-                RowNorm::Euclidean => sum_of_squares(row).sqrt(),
+                RowNorm::Euclidean => cpu::sum_of(row, |value| value * value).sqrt(),
                 RowNorm::Maximum => row.iter().fold(0f32, |most, value| most.max(value.abs())),
             });
         });
         Ok(())
     }
-}
-
-/// Sixteen partial sums, whatever the vector width: the bits do not depend on it.
-#[inline(always)]
-fn sum_of_squares(row: &[f32]) -> f32 {
-    let mut partial = [0f32; 16];
-    let (chunks, rest) = row.as_chunks::<16>();
-    for chunk in chunks {
-        partial.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value * value);
-    }
-    partial.iter().chain(&[rest.iter().map(|value| value * value).sum()]).sum()
 }
 
 #[cfg(test)]

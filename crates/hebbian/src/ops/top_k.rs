@@ -1,7 +1,7 @@
 //! The k largest of each row, in rank order, ties to the lowest index.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::cpu;
@@ -69,11 +69,27 @@ const ROWS_A_TASK: usize = 8;
 /// Up to this rank a sorted list of the best so far is cheaper than sorting the row.
 const LONGEST_LIST: usize = 64;
 
-fn rank_row(row: &[f32], ranked: &mut [u32]) {
+/// Fills `ranked` with the indices of the largest values of `row`; up to [`LONGEST_LIST`] of them, nothing is allocated.
+pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     if ranked.len() <= LONGEST_LIST {
-        Arch::new().dispatch(|| scan_row(row, ranked));
+        Arch::new().dispatch(Scan { row, ranked });
     } else {
         sort_row(row, ranked);
+    }
+}
+
+/// The arguments of [`scan_row`]: what is called from a closure of its length would get no vectors.
+struct Scan<'a> {
+    row: &'a [f32],
+    ranked: &'a mut [u32],
+}
+
+impl WithSimd for Scan<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        scan_row(self.row, self.ranked);
     }
 }
 
@@ -85,8 +101,7 @@ fn scan_row(row: &[f32], ranked: &mut [u32]) {
     let mut best = [f32::NEG_INFINITY; LONGEST_LIST];
     let mut found = 0;
     for (block, values) in row.chunks(BLOCK).enumerate() {
-        let largest =
-            values.iter().fold(f32::NEG_INFINITY, |most, &value| if value > most { value } else { most });
+        let largest = largest(values);
         if found == ranked.len() && largest <= best[found - 1] {
             continue;
         }
@@ -103,6 +118,18 @@ fn scan_row(row: &[f32], ranked: &mut [u32]) {
             ranked[rank] = (block * BLOCK + offset) as u32;
         }
     }
+}
+
+/// In sixteen lanes, which become vectors; a NaN is passed over.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let larger = |most: f32, value: f32| if value > most { value } else { most };
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(most, &value)| *most = larger(*most, value));
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, &value| larger(most, value))
 }
 
 fn sort_row(row: &[f32], ranked: &mut [u32]) {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{below, exp, largest, smallest, words as words_of, words_on};
+use crate::ops::{below, exp, largest, smallest, sum_of, words as words_of, words_on};
 
 #[derive(Debug)]
 pub(super) struct BitRegion {
@@ -225,14 +225,9 @@ fn set_gains(gains: &mut [f32], input: &[u64], off: f32, on: f32) {
     }
 }
 
-/// Sixteen partial sums, whatever the vector width: the bits do not depend on it.
 #[multiversion(targets = "simd")]
 fn mean(values: &[f32]) -> f32 {
-    let mut partial = [0f32; 16];
-    for chunk in values.chunks(16) {
-        partial.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
-    }
-    partial.iter().sum::<f32>() / values.len() as f32
+    sum_of(values, |value| value) / values.len() as f32
 }
 
 /// The winners of each input, ascending, `NO_COLUMN` where fewer won.

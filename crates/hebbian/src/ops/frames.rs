@@ -1,0 +1,58 @@
+//! The check that frames pass before a rule that takes no negative value learns from them.
+
+use candle_core::{Result, Tensor, bail};
+
+/// Refuses `frames (frames, inputs)` that do not have `inputs` columns, or hold a value that is negative or not finite:
+/// the first such frame is named. Away from the CPU only the shape is looked at, since values would have to be fetched.
+pub fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
+    let (_, columns) = frames.dims2()?;
+    if columns != inputs {
+        bail!("frames have {columns} inputs, expected {inputs}");
+    }
+    if !frames.device().is_cpu() {
+        return Ok(());
+    }
+    let frames = frames.contiguous()?;
+    let (storage, layout) = frames.storage_and_layout();
+    let candle_core::Storage::Cpu(storage) = &*storage else { return Ok(()) };
+    let values = super::cpu::values(storage, layout)?;
+    for (number, frame) in values.chunks(columns.max(1)).enumerate() {
+        // NaN fails every comparison.
+        let allowed = |value: &f32| *value >= 0.0 && *value <= f32::MAX;
+        if !frame.iter().fold(true, |all, value| all & allowed(value)) {
+            let value = frame.iter().find(|value| !allowed(value)).copied().unwrap_or(f32::NAN);
+            bail!("frame {number} holds {value}, expected finite values of at least 0");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn refusal(frames: &[[f32; 2]]) -> String {
+        let frames = Tensor::from_slice(frames.as_flattened(), (frames.len(), 2), &Device::Cpu).unwrap();
+        let message = check_frames(&frames, 2).unwrap_err().to_string();
+        message.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn the_first_frame_that_is_negative_or_not_finite_is_named_with_its_value() {
+        let expected =
+            |frame, value| format!("frame {frame} holds {value}, expected finite values of at least 0");
+        assert_eq!(refusal(&[[0.0, 1.0], [f32::NAN, 0.0]]), expected(1, "NaN"));
+        assert_eq!(refusal(&[[0.0, f32::INFINITY], [-1.0, 0.0]]), expected(0, "inf"));
+        assert_eq!(refusal(&[[0.0, 1.0], [0.5, 0.0], [0.0, -0.25]]), expected(2, "-0.25"));
+    }
+
+    #[test]
+    fn a_blank_frame_is_legal_and_one_of_another_length_is_not() -> Result<()> {
+        let blank = Tensor::zeros((1, 2), candle_core::DType::F32, &Device::Cpu)?;
+        check_frames(&blank, 2)?;
+        let message = check_frames(&blank, 3).unwrap_err().to_string();
+        assert!(message.starts_with("frames have 2 inputs, expected 3"), "{message}");
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Maps of numbers side by side in greys: the frames of a stream, and what layers make of them.
+
+use crate::picture::Picture;
+use crate::{Error, Result};
+
+/// One map: values row by row, drawn from white at 0 to black at `limit` and beyond.
+#[derive(Clone, Copy, Debug)]
+pub struct GreyMap<'a> {
+    /// `height x width` values.
+    pub values: &'a [f32],
+    /// Height and width.
+    pub shape: (usize, usize),
+    /// What black stands for; the same in all frames of a film, so that they can be compared.
+    pub limit: f32,
+}
+
+/// The side that maps are drawn at is the largest multiple of theirs up to this.
+const SIDE: usize = 200;
+const GAP: usize = 12;
+const BORDER: [u8; 3] = [205, 205, 205];
+
+/// All `maps` in one row, each as many whole pixels a value as fit into 200.
+pub fn grey_maps(maps: &[GreyMap<'_>]) -> Result<Picture> {
+    let mut picture = Picture::white(maps.len() * (SIDE + GAP) + GAP, SIDE + 2 * GAP)?;
+    for (place, map) in maps.iter().enumerate() {
+        let (height, width) = map.shape;
+        if height == 0 || width == 0 || height.checked_mul(width) != Some(map.values.len()) {
+            let expected = format!("{height} x {width} values, at least one");
+            return Err(Error::argument("map", map.values.len(), expected));
+        }
+        let zoom = (SIDE / height.max(width)).max(1);
+        let (left, top) = (GAP + place * (SIDE + GAP), GAP);
+        picture.fill(left - 1, top - 1, width * zoom + 2, height * zoom + 2, BORDER);
+        for (at, &value) in map.values.iter().enumerate() {
+            let share = (value / map.limit.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
+            let grey = (255.0 * (1.0 - share)).round() as u8;
+            picture.fill(left + at % width * zoom, top + at / width * zoom, zoom, zoom, [grey; 3]);
+        }
+    }
+    Ok(picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_white_and_the_limit_black() {
+        let map = GreyMap { values: &[0.0, 1.0, 2.0, 9.0], shape: (2, 2), limit: 2.0 };
+        let picture = grey_maps(&[map, map]).unwrap();
+        let colour = |x: usize, y: usize| picture.pixel(x, y).unwrap();
+        assert_eq!(
+            [colour(12, 12), colour(112, 12), colour(12, 112), colour(211, 211)],
+            [[255; 3], [128; 3], [0; 3], [0; 3]]
+        );
+        assert_eq!(colour(224 + 150, 12), [128; 3], "the second map");
+    }
+
+    #[test]
+    fn a_map_of_another_size_than_its_shape_is_refused() {
+        let map = GreyMap { values: &[0.0; 3], shape: (2, 2), limit: 1.0 };
+        assert!(grey_maps(&[map]).unwrap_err().to_string().contains("2 x 2"));
+    }
+}

@@ -1,0 +1,244 @@
+//! What the two layers learn from, and what they are judged by.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use candle_nn::Module;
+use hebbian::Invariance;
+use hebbian_datasets::{Dataset, Examples, Ribbon, Tapestry, Walk, transforms};
+use hebbian_experiment::{Subject, flagged};
+use hebbian_training::{Generator, Invalid};
+use serde_json::{Value, json};
+
+use crate::{Arguments, Video};
+
+/// Where the frames begin by which choices are made, unless training needs them.
+pub(crate) const VALIDATION_START: usize = 10_000;
+/// Where those begin that are reported.
+pub(crate) const TEST_START: usize = 20_000;
+/// The digits of the notebook's tapestry: 30 x 30 of them, from here on.
+const FIRST_DIGIT: usize = 3000;
+const DIGITS: usize = 900;
+
+/// Sequences of views, each pixel of the window an input.
+pub(crate) struct Streams {
+    /// The frames that are learned from, `(frames, window²)`.
+    pub(crate) train: Tensor,
+    /// Later ones of the same stream, to choose by.
+    pub(crate) validation: Option<Tensor>,
+    /// Still later ones, to report.
+    pub(crate) held_out: Tensor,
+    /// Frames of digits that no tapestry here was made of.
+    pub(crate) unseen: Tensor,
+    /// Side of the window.
+    pub(crate) window: usize,
+    /// The name of the dataset.
+    pub(crate) name: String,
+    /// Its number of classes.
+    pub(crate) classes: usize,
+    /// Training and test digits for the readouts, if there are any.
+    pub(crate) digits: Option<(Digits, Digits)>,
+    /// Test digits, each at every shift of up to 2 pixels.
+    pub(crate) shifts: Tensor,
+}
+
+/// Digits as short sequences of jittered views.
+#[derive(Clone)]
+pub(crate) struct Digits {
+    /// All views, those of one digit together, `(digits · views, window²)`.
+    pub(crate) frames: Tensor,
+    /// Views of a digit.
+    pub(crate) views: usize,
+    /// The class of each digit.
+    pub(crate) labels: Tensor,
+}
+
+impl Subject for Streams {
+    fn inputs(&self) -> &Tensor {
+        &self.train
+    }
+
+    fn image(&self) -> (usize, usize) {
+        (self.window, self.window)
+    }
+
+    fn summary(&self) -> Value {
+        let frames = |stream: &Tensor| stream.dims()[0];
+        json!({
+            "name": self.name,
+            "train": frames(&self.train),
+            "validation": self.validation.as_ref().map_or(0, frames),
+            "test": frames(&self.held_out),
+            "unseen": frames(&self.unseen),
+        })
+    }
+}
+
+impl Digits {
+    /// The training and the test digits that `arguments` ask for.
+    fn both(
+        arguments: &Arguments,
+        dataset: &Dataset,
+        window: usize,
+        device: &Device,
+    ) -> Result<(Self, Self)> {
+        let digits = |examples: &Examples, field: &'static str, count: usize, jitters: &str| {
+            let allowed = format!("at most the dataset's images ({})", examples.len());
+            flagged("", Invalid::unless(count <= examples.len(), field, count, allowed))?;
+            let examples = examples.first(count)?;
+            let shifts = jitter(count, arguments.views, &mut Generator::new(arguments.common.seed, jitters))?;
+            anyhow::Ok(Self {
+                frames: shifted(examples.images(), &shifts, window)?.to_device(device)?,
+                views: arguments.views,
+                labels: examples.labels().to_device(device)?,
+            })
+        };
+        let (train, test) = (arguments.readout_digits, arguments.readout_test_digits);
+        let train = digits(&dataset.train, "readout_digits", train, "training jitter")?;
+        Ok((train, digits(&dataset.test, "readout_test_digits", test, "test jitter")?))
+    }
+
+    /// What is left of a digit's views when only their mean is looked at, `(digits, features)`.
+    pub(crate) fn mean(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.reshape((self.labels.elem_count(), self.views, features.dim(1)?))?.mean(1)?)
+    }
+
+    /// What `layer` makes of `code (digits · views, inputs)`, beginning anew with each digit.
+    pub(crate) fn averages(&self, layer: &Invariance, code: &Tensor) -> Result<Tensor> {
+        let averages = |digit: usize| layer.forward(&code.narrow(0, digit * self.views, self.views)?);
+        let all = (0..self.labels.elem_count()).map(averages).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&all, 0)?)
+    }
+
+    /// What is left of a digit's views when only the last is looked at, `(digits, features)`.
+    pub(crate) fn last(&self, features: &Tensor) -> Result<Tensor> {
+        let features = features.reshape((self.labels.elem_count(), self.views, features.dim(1)?))?;
+        Ok(features.narrow(1, self.views - 1, 1)?.squeeze(1)?.contiguous()?)
+    }
+}
+
+/// Pixels, from the middle, that a view may be off in either direction.
+const JITTER: i64 = 3;
+
+/// A walk of `views` steps for each digit, `(x, y)` from the middle: a pixel at most from one view to the next.
+fn jitter(digits: usize, views: usize, draws: &mut Generator) -> Result<Vec<Vec<(i64, i64)>>> {
+    let draws = draws.uniform((digits, views, 2), 0.0, 1.0, &Device::Cpu)?.to_vec3::<f32>()?;
+    let walk = |draws: Vec<Vec<f32>>| {
+        let mut at = [0i64; 2];
+        let step = |(view, draw): (usize, Vec<f32>)| {
+            for axis in 0..2 {
+                let choices = if view == 0 { 2 * JITTER + 1 } else { 3 };
+                let choice = (draw[axis] * choices as f32) as i64 - choices / 2;
+                at[axis] = (at[axis] + choice).clamp(-JITTER, JITTER);
+            }
+            (at[0], at[1])
+        };
+        draws.into_iter().enumerate().map(step).collect()
+    };
+    Ok(draws.into_iter().map(walk).collect())
+}
+
+/// The middle of u8 `images (images, side²)`, `window` pixels wide, moved by each of an image's shifts: f32
+/// `(images · shifts, window²)`. Beyond an image there is nothing.
+fn shifted(images: &Tensor, shifts: &[Vec<(i64, i64)>], window: usize) -> Result<Tensor> {
+    let side = images.dim(1)?.isqrt();
+    let pixels = images.flatten_all()?.to_vec1::<u8>()?;
+    let middle = (side as i64 - window as i64) / 2;
+    let mut frames = Vec::new();
+    for (image, shifts) in pixels.chunks_exact(side * side).zip(shifts) {
+        for (dx, dy) in shifts {
+            for y in 0..window as i64 {
+                for x in 0..window as i64 {
+                    let (x, y) = (x + middle + dx, y + middle + dy);
+                    let inside = (0..side as i64).contains(&x) && (0..side as i64).contains(&y);
+                    frames.push(if inside { image[y as usize * side + x as usize] } else { 0 });
+                }
+            }
+        }
+    }
+    let count = shifts.iter().map(Vec::len).sum::<usize>();
+    Ok(transforms::scale(&Tensor::from_vec(frames, (count, window * window), &Device::Cpu)?, &Device::Cpu)?)
+}
+
+impl Streams {
+    pub(crate) fn load(arguments: &Arguments, device: &Device) -> Result<Self> {
+        let common = &arguments.common;
+        let dataset = common.open_dataset()?;
+        let (train, test) = (arguments.frames(), arguments.test_frames());
+        let validation_start = train.max(VALIDATION_START);
+        let test_start = (validation_start + common.validation_size).max(TEST_START);
+        let stream =
+            stream(arguments.video, &dataset.train, FIRST_DIGIT, arguments.window, test_start + test)?;
+        let unseen = self::stream(arguments.video, &dataset.test, 0, arguments.window, test)?;
+        let frames = |stream: &dyn Stream, first: usize, count: usize| {
+            anyhow::Ok(transforms::scale(&stream.frames(common.seed, first, count)?, device)?)
+        };
+        let held_out = frames(&*stream, test_start, test)?;
+        let window = held_out.dim(1)?.isqrt();
+        let validation = match common.validation_size {
+            0 => None,
+            count => Some(frames(&*stream, validation_start, count)?),
+        };
+        let readouts = arguments.readout_digits > 0;
+        let shifts = vec![every_shift(); SHIFTED_DIGITS.min(dataset.test.len())];
+        Ok(Self {
+            train: frames(&*stream, 0, train)?,
+            validation,
+            held_out,
+            unseen: frames(&*unseen, 0, test)?,
+            window,
+            classes: dataset.classes,
+            digits: readouts.then(|| Digits::both(arguments, &dataset, window, device)).transpose()?,
+            shifts: shifted(dataset.test.images(), &shifts, window)?.to_device(device)?,
+            name: dataset.name,
+        })
+    }
+}
+
+/// The stream that `frames` frames can be taken from.
+fn stream(
+    video: Video,
+    examples: &Examples,
+    first: usize,
+    window: usize,
+    frames: usize,
+) -> Result<Box<dyn Stream>> {
+    let images = examples.images();
+    match video {
+        Video::Tapestry => {
+            let first = first.min(images.dim(0)?);
+            let images = images.narrow(0, first, DIGITS.min(images.dim(0)? - first))?;
+            Ok(Box::new(Tapestry::new(&images, window)?))
+        }
+        Video::Ribbon => {
+            let side = images.dim(1)?.isqrt().max(1);
+            let images = images.narrow(0, 0, (frames / side + 2).min(images.dim(0)?))?;
+            Ok(Box::new(Ribbon::new(&images)?))
+        }
+    }
+}
+
+/// Every shift of up to 2 pixels in either direction.
+fn every_shift() -> Vec<(i64, i64)> {
+    (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| (dx, dy))).collect()
+}
+
+/// Test digits by which invariance to shifts is measured.
+const SHIFTED_DIGITS: usize = 300;
+pub(crate) const SHIFTS: usize = 25;
+
+/// Anything that frames can be asked of by their numbers.
+trait Stream {
+    fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor>;
+}
+
+impl Stream for Tapestry {
+    fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor> {
+        Ok(self.frames(Walk::seeded(seed, self.torus()).skip(first).take(count))?)
+    }
+}
+
+impl Stream for Ribbon {
+    fn frames(&self, _seed: u64, first: usize, count: usize) -> Result<Tensor> {
+        Ok(self.frames(first..first + count)?)
+    }
+}
