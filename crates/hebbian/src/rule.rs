@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Checkpoint, State, all_finite};
 
-use crate::{CompSpec, KrotovHopfield};
+use crate::{CompSpec, Foldiak, KrotovHopfield};
 
 /// A candle layer that learns without gradients.
 ///
@@ -46,7 +46,8 @@ pub trait LearningRule: Module + Send + Sync {
 pub struct Learned {
     /// What the rule passes upward while it learns, `(batch, units)`.
     pub output: Tensor,
-    /// The units that won, `(batch, winners)` u32, the first winner first.
+    /// The units that won, `(batch, winners)` u32, the first winner first. Rows with fewer winners than others are filled
+    /// up with `u32::MAX`, which candle's index operations pass over.
     pub winners: Tensor,
     /// The units that were repelled, `(batch)` u32, where the rule repels any.
     pub repelled: Option<Tensor>,
@@ -63,7 +64,11 @@ pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>>
             Ok(Box::new(KrotovHopfield::from_state(read_config(&metadata.config)?, state)?))
         }
         CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(&metadata.config)?, state)?)),
-        other => bail!("rule `{other}` is unknown; known: {}, {}", KrotovHopfield::NAME, CompSpec::NAME),
+        Foldiak::NAME => Ok(Box::new(Foldiak::from_state(read_config(&metadata.config)?, state)?)),
+        other => {
+            let known = [KrotovHopfield::NAME, CompSpec::NAME, Foldiak::NAME].join(", ");
+            bail!("rule `{other}` is unknown; known: {known}")
+        }
     }
 }
 
