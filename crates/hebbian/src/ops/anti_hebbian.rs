@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
-use super::settling::{Basin, LANES, Layer, Settling, settle};
+use super::settling::{Basin, LANES, Layer, Settling, blocks, matrix, settle};
 
 /// What is learned from a sequence of patterns x, each of which settles on outputs y and leaves its trace before the next:
 ///
@@ -101,7 +101,7 @@ impl AntiHebbian<'_> {
         let sequence = Sequence {
             rule: *self,
             working: RefCell::new(Working {
-                outgoing: widen(&layer.outgoing.flatten_all()?.to_vec1()?, units),
+                outgoing: blocks(&layer.outgoing.flatten_all()?.to_vec1()?, units),
                 thresholds: layer.thresholds.to_vec1()?,
                 basin: Basin::new(units),
                 outputs: Vec::with_capacity(batch * units),
@@ -111,26 +111,11 @@ impl AntiHebbian<'_> {
         layer.weights.inplace_op2(&inputs.contiguous()?, &sequence)?;
         let Working { outgoing, thresholds, outputs, moved, .. } = sequence.working.into_inner();
         let device = layer.weights.device();
-        layer.outgoing = Tensor::from_vec(narrow(&outgoing, units), (units, units), device)?;
+        layer.outgoing = Tensor::from_vec(matrix(&outgoing, units), (units, units), device)?;
         layer.thresholds = Tensor::from_vec(thresholds, units, device)?;
         let moved = Tensor::new((moved / batch.max(1) as f64) as f32, device)?;
         Ok(Learnt { outputs: Tensor::from_vec(outputs, (batch, units), device)?, moved })
     }
-}
-
-/// A square matrix filled up with zeros to whole lanes, in rows and columns.
-fn widen(square: &[f32], side: usize) -> Vec<f32> {
-    let stride = side.next_multiple_of(LANES);
-    let mut wide = vec![0.0; stride * stride];
-    for (wide, row) in wide.chunks_exact_mut(stride).zip(square.chunks_exact(side)) {
-        wide[..side].copy_from_slice(row);
-    }
-    wide
-}
-
-fn narrow(wide: &[f32], side: usize) -> Vec<f32> {
-    let stride = side.next_multiple_of(LANES);
-    wide.chunks_exact(stride).take(side).flat_map(|row| &row[..side]).copied().collect()
 }
 
 struct Sequence<'a> {
@@ -139,7 +124,7 @@ struct Sequence<'a> {
 }
 
 struct Working {
-    outgoing: Vec<f32>,
+    outgoing: Vec<[f32; LANES]>,
     thresholds: Vec<f32>,
     basin: Basin,
     outputs: Vec<f32>,
@@ -169,44 +154,48 @@ impl InplaceOp2 for Sequence<'_> {
         }
         let mut working = self.working.borrow_mut();
         for pattern in inputs.chunks_exact(columns) {
-            working.learn(&self.rule, weights, pattern);
+            Arch::new().dispatch(Pattern { rule: &self.rule, working: &mut working, weights, pattern });
         }
         Ok(())
     }
 }
 
-impl Working {
-    fn learn(&mut self, rule: &AntiHebbian<'_>, weights: &mut [f32], pattern: &[f32]) {
-        let arch = Arch::new();
-        let rows = weights.chunks_exact(pattern.len());
-        for (drive, row) in self.basin.drive.iter_mut().zip(rows) {
-            *drive = arch.dispatch(
-                #[inline(always)]
-                || product(row, pattern),
-            );
-        }
-        self.basin.settle(&self.outgoing, &self.thresholds, rule.settling);
-        let first = self.outputs.len();
-        let outputs = self.basin.y.iter().take(self.thresholds.len());
-        let fires = |y: f64| if y > 0.5 { 1.0 } else { 0.0 };
-        self.outputs.extend(outputs.map(|&y| if rule.is_binary() { fires(y) } else { y as f32 }));
+/// One pattern of the sequence.
+struct Pattern<'a> {
+    rule: &'a AntiHebbian<'a>,
+    working: &'a mut Working,
+    weights: &'a mut [f32],
+    pattern: &'a [f32],
+}
 
-        let outputs = &self.outputs[first..];
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                if rule.rates.lateral > 0.0 {
-                    move_apart(rule, &mut self.outgoing, outputs);
-                }
-                if rule.rates.feed_forward > 0.0 {
-                    self.moved += approach(rule.rates.feed_forward, weights, outputs, pattern);
-                }
-                for (threshold, &z) in self.thresholds.iter_mut().zip(outputs) {
-                    let change = rule.rates.threshold * (f64::from(z) - rule.activity);
-                    *threshold = (f64::from(*threshold) + change) as f32;
-                }
-            },
-        );
+impl WithSimd for Pattern<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rule, weights, pattern, .. } = self;
+        let Working { outgoing, thresholds, basin, outputs, moved } = self.working;
+        for (drive, row) in basin.drive.iter_mut().zip(weights.chunks_exact(pattern.len())) {
+            *drive = product(row, pattern);
+        }
+        basin.settle(outgoing, thresholds, rule.settling);
+
+        let first = outputs.len();
+        for &y in &basin.y[..thresholds.len()] {
+            let fires = if y > 0.5 { 1.0 } else { 0.0 };
+            outputs.push(if rule.is_binary() { fires } else { y as f32 });
+        }
+        let outputs = &outputs[first..];
+        if rule.rates.lateral > 0.0 {
+            move_apart(rule, outgoing, outputs);
+        }
+        if rule.rates.feed_forward > 0.0 {
+            *moved += approach(rule.rates.feed_forward, weights, outputs, pattern);
+        }
+        for (threshold, &z) in thresholds.iter_mut().zip(outputs) {
+            let change = rule.rates.threshold * (f64::from(z) - rule.activity);
+            *threshold = (f64::from(*threshold) + change) as f32;
+        }
     }
 }
 
@@ -228,17 +217,25 @@ fn product(row: &[f32], pattern: &[f32]) -> f64 {
 
 /// Units that fire together inhibit each other more, all others less.
 #[inline(always)]
-fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [f32], outputs: &[f32]) {
+fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [[f32; LANES]], outputs: &[f32]) {
     let (rate, gain) = (rule.rates.lateral, rule.lateral_gain());
     let most = if rule.is_binary() { 0.0 } else { f64::INFINITY };
-    let stride = outputs.len().next_multiple_of(LANES);
-    for (unit, (row, &own)) in outgoing.chunks_exact_mut(stride).zip(outputs).enumerate() {
-        let own = rate * f64::from(own);
-        for (weight, &other) in row.iter_mut().zip(outputs) {
-            let moved = f64::from(*weight) + gain - own * f64::from(other);
-            *weight = (if moved > most { most } else { moved }) as f32;
+    let blocks = outgoing.chunks_exact_mut(outputs.len().next_multiple_of(LANES));
+    for (block, others) in blocks.zip(outputs.chunks(LANES)) {
+        let mut received = [0f64; LANES];
+        for (received, &other) in received.iter_mut().zip(others) {
+            *received = rate * f64::from(other);
         }
-        row[unit] = 0.0;
+        for (weights, &own) in block.iter_mut().zip(outputs) {
+            for lane in 0..LANES {
+                let moved = f64::from(weights[lane]) + gain - f64::from(own) * received[lane];
+                weights[lane] = (if moved > most { most } else { moved }) as f32;
+            }
+        }
+    }
+    let lanes = outputs.len().next_multiple_of(LANES);
+    for unit in 0..outputs.len() {
+        outgoing[unit / LANES * lanes + unit][unit % LANES] = 0.0;
     }
 }
 

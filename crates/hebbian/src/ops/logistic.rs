@@ -1,7 +1,7 @@
 //! `1 / (1 + e^(-slope x))` of every value: most of what settling costs, unless it is computed in vectors.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// The logistic function of `slope` times each value, f32 or f64, in the shape and type that they have.
@@ -29,18 +29,9 @@ impl CustomOp1 for Logistic {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
-        let slope = self.slope;
         let storage = match storage {
-            CpuStorage::F32(values) => CpuStorage::F32(in_blocks(
-                &values[start..end],
-                #[inline(always)]
-                |value| squash(slope * f64::from(value)) as f32,
-            )),
-            CpuStorage::F64(values) => CpuStorage::F64(in_blocks(
-                &values[start..end],
-                #[inline(always)]
-                |value| squash(slope * value),
-            )),
+            CpuStorage::F32(values) => CpuStorage::F32(self.in_blocks(&values[start..end], |y| y as f32)),
+            CpuStorage::F64(values) => CpuStorage::F64(self.in_blocks(&values[start..end], |y| y)),
             _ => bail!("the tensor must be f32 or f64"),
         };
         Ok((storage, layout.shape().clone()))
@@ -49,15 +40,35 @@ impl CustomOp1 for Logistic {
 
 const BLOCK: usize = 4096;
 
-fn in_blocks<T: Copy + Default + Send + Sync>(values: &[T], of: impl Fn(T) -> T + Sync) -> Vec<T> {
-    let mut results = vec![T::default(); values.len()];
-    results.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK)).for_each(|(results, values)| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || results.iter_mut().zip(values).for_each(|(result, &value)| *result = of(value)),
-        );
-    });
-    results
+impl Logistic {
+    fn in_blocks<T>(&self, values: &[T], round: impl Fn(f64) -> T + Copy + Send + Sync) -> Vec<T>
+    where
+        T: Copy + Default + Into<f64> + Send + Sync,
+    {
+        let mut results = vec![T::default(); values.len()];
+        results.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK)).for_each(|(results, values)| {
+            Arch::new().dispatch(Block { slope: self.slope, values, results, round });
+        });
+        results
+    }
+}
+
+struct Block<'a, T, F> {
+    slope: f64,
+    values: &'a [T],
+    results: &'a mut [T],
+    round: F,
+}
+
+impl<T: Copy + Into<f64>, F: Fn(f64) -> T> WithSimd for Block<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (result, &value) in self.results.iter_mut().zip(self.values) {
+            *result = (self.round)(squash(self.slope * value.into()));
+        }
+    }
 }
 
 /// The logistic function itself, to the last bits of an f64. Straight-line arithmetic, so that loops over it vectorise.

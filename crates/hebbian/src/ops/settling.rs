@@ -1,7 +1,6 @@
 //! Units that inhibit each other while they settle on an output.
 
 use candle_core::{DType, Result, Tensor};
-use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
 use super::logistic::{logistic, squash};
@@ -66,8 +65,29 @@ pub fn settle(layer: &Layer, inputs: &Tensor, settling: &Settling) -> Result<Ten
     settled.to_dtype(DType::F32)
 }
 
-/// Values that are computed together; rows of units are filled up to a multiple of it.
+/// Values that are computed together. Units are filled up to a multiple of it; those past the last never fire, so that
+/// what their lanes hold does not matter.
 pub(super) const LANES: usize = 16;
+
+/// A matrix `(units, units)` cut into blocks of sixteen columns, one block after the other and each row by row: what a
+/// product reads then lies in one line.
+pub(super) fn blocks(matrix: &[f32], units: usize) -> Vec<[f32; LANES]> {
+    let lanes = units.next_multiple_of(LANES);
+    let mut blocks = vec![[0.0; LANES]; lanes * lanes / LANES];
+    for (row, values) in matrix.chunks_exact(units).enumerate() {
+        for (block, values) in values.chunks(LANES).enumerate() {
+            blocks[block * lanes + row][..values.len()].copy_from_slice(values);
+        }
+    }
+    blocks
+}
+
+/// The matrix `(units, units)` that was cut into `blocks`.
+pub(super) fn matrix(blocks: &[[f32; LANES]], units: usize) -> Vec<f32> {
+    let lanes = units.next_multiple_of(LANES);
+    let rows = (0..units).flat_map(|row| (0..units).map(move |column| (row, column)));
+    rows.map(|(row, column)| blocks[column / LANES * lanes + row][column % LANES]).collect()
+}
 
 /// Where one pattern settles after the other, on the CPU.
 pub(super) struct Basin {
@@ -87,30 +107,28 @@ impl Basin {
         Self { drive: lanes(0.0), y: lanes(0.0), excess: lanes(f64::NEG_INFINITY), received: lanes(0.0) }
     }
 
-    /// Makes `y` the outputs for the `drive`. `outgoing` is filled up with zeros to whole lanes, in rows and columns.
-    pub(super) fn settle(&mut self, outgoing: &[f32], thresholds: &[f32], settling: &Settling) {
+    /// Makes `y` the outputs for the `drive`. `outgoing` is wᵀ in blocks of columns, see [`blocks`].
+    #[inline(always)]
+    pub(super) fn settle(&mut self, outgoing: &[[f32; LANES]], thresholds: &[f32], settling: &Settling) {
         for ((excess, drive), &threshold) in self.excess.iter_mut().zip(&self.drive).zip(thresholds) {
             *excess = drive - f64::from(threshold);
         }
-        Arch::new().dispatch(
-            #[inline(always)]
-            || match *settling {
-                Settling::OneShot => self.settle_at_once(outgoing),
-                Settling::Equilibrium { slope, time_step, iterations, tolerance } => {
-                    self.y.fill(0.0);
-                    for _ in 0..iterations {
-                        if self.step(outgoing, slope, time_step) < tolerance {
-                            break;
-                        }
+        match *settling {
+            Settling::OneShot => self.settle_at_once(outgoing),
+            Settling::Equilibrium { slope, time_step, iterations, tolerance } => {
+                self.y.fill(0.0);
+                for _ in 0..iterations {
+                    if self.step(outgoing, slope, time_step) < tolerance {
+                        break;
                     }
                 }
-            },
-        );
+            }
+        }
     }
 
     /// One step of Euler's method; returns the largest |dy/dt|.
     #[inline(always)]
-    fn step(&mut self, outgoing: &[f32], slope: f64, time_step: f64) -> f64 {
+    fn step(&mut self, outgoing: &[[f32; LANES]], slope: f64, time_step: f64) -> f64 {
         multiply(outgoing, &self.y, &mut self.received);
         let mut largest = [0f64; LANES];
         let lanes = self.excess.as_chunks::<LANES>().0.iter().zip(self.received.as_chunks::<LANES>().0);
@@ -125,7 +143,7 @@ impl Basin {
     }
 
     #[inline(always)]
-    fn settle_at_once(&mut self, outgoing: &[f32]) {
+    fn settle_at_once(&mut self, outgoing: &[[f32; LANES]]) {
         multiply(outgoing, &self.drive, &mut self.received);
         for ((excess, received), y) in self.excess.iter().zip(&self.received).zip(&mut self.y) {
             *y = squash(excess + received);
@@ -135,19 +153,20 @@ impl Basin {
 
 /// `received_u = Σ_v y_v outgoing_vu` in four partial sums, whatever the vector width: the bits do not depend on it.
 #[inline(always)]
-fn multiply(outgoing: &[f32], y: &[f64], received: &mut [f64]) {
-    let stride = y.len();
-    for (block, received) in received.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+fn multiply(outgoing: &[[f32; LANES]], y: &[f64], received: &mut [f64]) {
+    let blocks = outgoing.chunks_exact(y.len()).zip(received.as_chunks_mut::<LANES>().0);
+    for (block, received) in blocks {
         let mut partial = [[0f64; LANES]; 4];
-        for (group, four) in y.as_chunks::<4>().0.iter().enumerate() {
-            for (place, (sums, y)) in partial.iter_mut().zip(four).enumerate() {
-                let row = &outgoing[(4 * group + place) * stride + block * LANES..][..LANES];
+        for (rows, y) in block.as_chunks::<4>().0.iter().zip(y.as_chunks::<4>().0) {
+            for ((sums, row), &y) in partial.iter_mut().zip(rows).zip(y) {
                 for lane in 0..LANES {
                     sums[lane] = y.mul_add(f64::from(row[lane]), sums[lane]);
                 }
             }
         }
         let [a, b, c, d] = partial;
-        *received = std::array::from_fn(|lane| (a[lane] + b[lane]) + (c[lane] + d[lane]));
+        for lane in 0..LANES {
+            received[lane] = (a[lane] + b[lane]) + (c[lane] + d[lane]);
+        }
     }
 }
