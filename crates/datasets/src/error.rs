@@ -74,7 +74,24 @@ pub enum Error {
         reason: String,
     },
 
+    /// A setting that makes no sense.
+    #[error("{setting} is {value}, expected {expected}")]
+    Setting {
+        /// What it is called.
+        setting: &'static str,
+        /// What it was.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+
     /// candle could not make or move a tensor.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn setting(setting: &'static str, value: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Setting { setting, value: value.to_string(), expected: expected.into() }
+    }
 }

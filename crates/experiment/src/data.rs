@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use hebbian_classifier::Labelled;
-use hebbian_datasets::{Dataset, Error, Examples, ImageShape, SplitSizes, transforms};
+use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
 use serde_json::{Value, json};
 
 use hebbian_training::Invalid;
@@ -52,12 +52,7 @@ impl Data {
         let _span = tracing::info_span!("load data").entered();
         let common = experiment.common();
         let dataset = dataset(common)?;
-        let sizes = SplitSizes {
-            train: common.train_size,
-            validation: common.validation_size,
-            test: common.test_size,
-        };
-        let split = dataset.split(sizes).map_err(name_flag)?;
+        let split = split(&dataset, common)?;
         let labelled = |examples: &Examples| {
             let inputs = prepare(examples.images())?;
             let labels = examples.labels().to_device(inputs.device())?;
@@ -97,18 +92,22 @@ impl Subject for Data {
     }
 }
 
-fn dataset(common: &Common) -> Result<Dataset> {
+/// The dataset that the arguments name, raw and in its original order.
+pub fn dataset(common: &Common) -> Result<Dataset> {
     let name = serde_json::to_value(common.dataset)?;
     let name = name.as_str().unwrap_or_default();
     match (&common.data_dir, common.dataset) {
-        (Some(dir), _) => {
-            Dataset::from_idx_dir(name, dir).context("--data-dir needs a folder with four IDX files")
-        }
+        (Some(dir), _) => Ok(Dataset::from_dir(name, dir).context("--data-dir")?),
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-        (None, _) => {
-            bail!("--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir")
-        }
+        (None, _) => bail!("--dataset {name} is not embedded: give its folder with --data-dir"),
     }
+}
+
+/// Splits `dataset` as the arguments say; a size that is not possible is named by its flag.
+pub fn split(dataset: &Dataset, common: &Common) -> Result<Split> {
+    let sizes =
+        SplitSizes { train: common.train_size, validation: common.validation_size, test: common.test_size };
+    dataset.split(sizes).map_err(name_flag)
 }
 
 fn name_flag(error: Error) -> anyhow::Error {
