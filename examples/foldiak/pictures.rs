@@ -44,8 +44,10 @@ fn lateral(paper: &Foldiak, notebook: &Foldiak) -> Result<Picture> {
 fn histograms(session: &Session<Patterns>, rules: [&Foldiak; 2]) -> Result<Picture> {
     let test = &session.data.test;
     let panel = |title: &str, x_label: &str, y_label: &str, values: [Vec<f64>; 2]| {
+        let (least, most) = range(values.iter().flatten());
         let filled = MODELS.iter().zip(values).enumerate().filter(|(_, (_, values))| !values.is_empty());
-        let series = filled.map(|(hue, (model, values))| Series::solid(*model, hue, outline(&values)));
+        let series =
+            filled.map(|(hue, (model, values))| Series::solid(*model, hue, outline(&values, least, most)));
         let (title, x_label, y_label) = (title.to_owned(), x_label.to_owned(), y_label.to_owned());
         Curves { title, x_label, y_label, series: series.collect(), y_range: None }.draw()
     };
@@ -63,12 +65,14 @@ fn histograms(session: &Session<Patterns>, rules: [&Foldiak; 2]) -> Result<Pictu
     Ok(Picture::side_by_side(&[active, correlated])?)
 }
 
-/// The outline of a histogram of forty bins from the least to the largest value.
-fn outline(values: &[f64]) -> Vec<(f64, f64)> {
-    const BINS: usize = 40;
-    let (least, most) =
-        values.iter().fold((f64::MAX, f64::MIN), |(least, most), &value| (least.min(value), most.max(value)));
-    let width = ((most - least) / BINS as f64).max(1e-3);
+fn range<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(least, most), &value| (least.min(value), most.max(value)))
+}
+
+/// The outline of a histogram of sixty bins from the least to the largest value.
+fn outline(values: &[f64], least: f64, most: f64) -> Vec<(f64, f64)> {
+    const BINS: usize = 60;
+    let width = ((most - least) / BINS as f64).max(1e-6);
     let mut counts = [0usize; BINS];
     for value in values {
         counts[(((value - least) / width) as usize).min(BINS - 1)] += 1;
