@@ -87,7 +87,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100)]
     preset_patterns: usize,
     /// How fast they do
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     preset_rate: f64,
 
     /// Share of patterns that the notebook's thresholds aim at
@@ -206,6 +206,9 @@ impl Arguments {
     fn validate(&self) -> Result<()> {
         flagged("", self.config(PAPER)?.validate())?;
         flagged("notebook-", self.config(NOTEBOOK)?.validate())?;
+        for (field, count) in [("patterns", self.patterns), ("test_patterns", self.test_patterns)] {
+            flagged("", Invalid::unless(count >= 1, field, count, "at least 1"))?;
+        }
         let rate = self.preset_rate;
         flagged("", Invalid::unless((0.0..=1.0).contains(&rate), "preset_rate", rate, "0 to 1"))?;
         flagged("", self.fit(PAPER).validate())

@@ -107,8 +107,12 @@ impl Patterns {
         let validation = (!split.validation.is_empty())
             .then(|| cut(&split.validation, arguments.test_patterns, 2))
             .transpose()?;
-        let zca = Zca::fit(&train, arguments.zca_floor).context("--zca-floor")?;
-        let whiten = |patches: &Tensor| anyhow::Ok(arguments.whiten(&zca, patches)?.to_device(device)?);
+        let zca = match arguments.whitening {
+            Whitening::Zca => Some(Zca::fit(&train, arguments.zca_floor).context("--zca-floor")?),
+            _ => None,
+        };
+        let whiten =
+            |patches: &Tensor| anyhow::Ok(arguments.whiten(zca.as_ref(), patches)?.to_device(device)?);
         Ok(Self {
             name: format!("{} patches", dataset.name),
             image: (arguments.patch_size, arguments.patch_size),
@@ -134,15 +138,15 @@ impl Arguments {
         patches.context("--patch-size")
     }
 
-    fn whiten(&self, zca: &Zca, patches: &Tensor) -> Result<Tensor> {
-        Ok(match self.whitening {
-            Whitening::None => patches.clone(),
-            Whitening::Binary => {
-                patches.broadcast_ge(&patches.mean_keepdim(D::Minus1)?)?.to_dtype(DType::F32)?
+    fn whiten(&self, zca: Option<&Zca>, patches: &Tensor) -> Result<Tensor> {
+        match (self.whitening, zca) {
+            (_, Some(zca)) => to_length_one(&zca.apply(patches)?),
+            (Whitening::OneOverF, _) => to_length_one(patches),
+            (Whitening::Binary, _) => {
+                Ok(patches.broadcast_ge(&patches.mean_keepdim(D::Minus1)?)?.to_dtype(DType::F32)?)
             }
-            Whitening::Zca => to_length_one(&zca.apply(patches)?)?,
-            Whitening::OneOverF => to_length_one(patches)?,
-        })
+            _ => Ok(patches.clone()),
+        }
     }
 }
 

@@ -74,6 +74,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// A file that is neither in the hub's cache nor to be had from the hub.
+    #[cfg(feature = "hub")]
+    #[error("{file} is not in the cache {}, and {endpoint} did not give it: {reason}", .cache.display())]
+    Hub {
+        /// The file and its dataset.
+        file: String,
+        /// The server that was asked.
+        endpoint: String,
+        /// The folder that was searched.
+        cache: PathBuf,
+        /// What the client said, or what was wrong with the file.
+        reason: String,
+    },
+
     /// A setting that makes no sense.
     #[error("{setting} is {value}, expected {expected}")]
     Setting {

@@ -25,16 +25,20 @@
 //! ```
 #![deny(missing_docs)]
 
+mod array_dir;
 mod bars;
 mod cifar10_dir;
 mod dataset;
 mod directory;
 mod error;
 mod examples;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod idx;
 mod idx_dir;
 mod mnist;
 mod patches;
+mod png_dir;
 mod split;
 pub mod transforms;
 mod whitening;
@@ -43,6 +47,8 @@ pub use bars::Bars;
 pub use dataset::{Dataset, ImageShape};
 pub use error::{Error, Result};
 pub use examples::Examples;
+#[cfg(feature = "hub")]
+pub use hub::Hub;
 pub use patches::{centre_patches, grey, random_patches};
 pub use split::{Split, SplitSizes};
 pub use whitening::{Zca, one_over_f};

@@ -1,6 +1,8 @@
 //! What an experiment learns from: images to train on, validate on and report, or any other inputs.
 
-use anyhow::{Context, Result, bail};
+#[cfg(not(feature = "hub"))]
+use anyhow::bail;
+use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use hebbian_classifier::Labelled;
 use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
@@ -8,6 +10,8 @@ use serde_json::{Value, json};
 
 use hebbian_training::Invalid;
 
+#[cfg(feature = "hub")]
+use crate::progress;
 use crate::{Common, DatasetName, Experiment, flagged};
 
 /// What a session learns from and is about.
@@ -99,8 +103,25 @@ pub fn dataset(common: &Common) -> Result<Dataset> {
     match (&common.data_dir, common.dataset) {
         (Some(dir), _) => Ok(Dataset::from_dir(name, dir).context("--data-dir")?),
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-        (None, _) => bail!("--dataset {name} is not embedded: give its folder with --data-dir"),
+        (None, _) => from_hub(name, common),
     }
+}
+
+/// What to do about a dataset that could not be had.
+#[cfg(feature = "hub")]
+const REMEDIES: &str =
+    "give its folder with --data-dir, a filled cache with HF_HOME, or another server with HF_ENDPOINT";
+
+#[cfg(feature = "hub")]
+fn from_hub(name: &str, common: &Common) -> Result<Dataset> {
+    let watcher = if common.quiet { |_: &str, _, _| {} } else { progress::download };
+    let loaded = hebbian_datasets::Hub::from_env().and_then(|hub| hub.load(name, watcher));
+    loaded.with_context(|| format!("--dataset {name} ({REMEDIES})"))
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(name: &str, _: &Common) -> Result<Dataset> {
+    bail!("--dataset {name} is not embedded: give its folder with --data-dir, or build with --features hub")
 }
 
 /// Splits `dataset` as the arguments say; a size that is not possible is named by its flag.
