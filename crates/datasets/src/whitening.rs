@@ -34,7 +34,8 @@ impl Zca {
         let centred = inputs.broadcast_sub(&mean)?;
         let covariance = (centred.t()?.matmul(&centred)? / count as f64)?;
         let (values, vectors) = eigen(covariance.to_vec2()?);
-        let largest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        // Inputs that do not vary at all stay as small as they are.
+        let largest = values.iter().copied().fold(1e-20, f64::max);
         let gains: Vec<f64> =
             values.iter().map(|value| (value.max(0.0) + floor * largest).powf(-0.5)).collect();
         let vectors = Tensor::new(vectors, &Device::Cpu)?;

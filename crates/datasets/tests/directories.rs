@@ -223,7 +223,7 @@ fn arrays_that_make_no_dataset_are_named() {
         (
             "train_images.npy",
             npy("|u1", "(2, 1, 2)", &[0; 3]),
-            "train_images.npy: at byte 75: found 3 bytes of values",
+            "train_images.npy: at byte 73: found 3 bytes of values",
         ),
         (
             "train_images.npy",
