@@ -146,10 +146,9 @@ impl Hub {
     ) -> std::result::Result<PathBuf, HFError> {
         let repository = self.client.dataset(published.owner, published.repository);
         let download = repository.download_file().filename(file).revision(REVISION);
-        match download.clone().local_files_only(true).send() {
-            Err(HFError::LocalEntryNotFound { .. }) => download.progress(Watch(watcher)).send(),
-            cached => cached,
-        }
+        let cached = download.clone().local_files_only(true).send();
+        // The cache remembers what was not found, too; the server may have it by now.
+        cached.or_else(|_| download.progress(Watch(watcher)).send())
     }
 }
 

@@ -114,7 +114,8 @@ const REMEDIES: &str =
 
 #[cfg(feature = "hub")]
 fn from_hub(name: &str, common: &Common) -> Result<Dataset> {
-    let watcher = if common.quiet { |_: &str, _, _| {} } else { progress::download };
+    let watcher: hebbian_datasets::hub::Watcher =
+        if common.quiet { |_, _, _| {} } else { progress::download };
     let loaded = hebbian_datasets::Hub::from_env().and_then(|hub| hub.load(name, watcher));
     loaded.with_context(|| format!("--dataset {name} ({REMEDIES})"))
 }
