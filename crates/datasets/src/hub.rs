@@ -253,7 +253,7 @@ impl TryFrom<&Dataset> for candle_datasets::vision::Dataset {
 
     fn try_from(dataset: &Dataset) -> Result<Self> {
         let ImageShape { height, width, channels } = dataset.shape;
-        let images = |examples: &Examples| {
+        let images = |examples: &Examples| -> Result<Tensor> {
             let images = crate::transforms::scale(examples.images(), &Device::Cpu)?;
             match channels {
                 1 => Ok(images),
