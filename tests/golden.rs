@@ -9,9 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig,
-    Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalisation, RowSize, SpatialPooler,
-    SpatialPoolerConfig, Starved,
+    Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
+    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalisation, RowSize,
+    Settling, SpatialPooler, SpatialPoolerConfig, Starved,
 };
 use hebbian_classifier::{Labelled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
@@ -81,6 +81,8 @@ fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>>
         "mwta_step" => Some(replay_multi_winner(trace, device)),
         "mwta_invariance_step" => Some(replay_invariance(trace, device)),
         "video" => Some(replay_video(trace, mnist)),
+        "foldiak1990_step" => Some(replay_foldiak(trace, device)),
+        "foldiak_step" => Some(replay_foldiak_notebook(trace, device)),
         _ => None,
     }
 }
@@ -316,6 +318,63 @@ fn replay_video(trace: &Trace, mnist: &Dataset) -> Result<()> {
     ensure_equal("ribbon frames", &ribbon.frames(27..30)?, trace.tensor("ribbon_frames_27_29")?)?;
     let frames = ribbon.frames(0..ribbon.len())?;
     ensure_equal("ribbon frame sums", &sums(&frames, 1)?, trace.tensor("ribbon_frame_pixel_sums")?)
+}
+
+fn replay_foldiak(trace: &Trace, device: &Device) -> Result<()> {
+    let config = FoldiakConfig {
+        units: trace.tensor("q_init")?.dim(0)?,
+        settling: Settling::Equilibrium {
+            slope: trace.number("lam")?,
+            time_step: trace.number("dt").unwrap_or(0.1),
+            iterations: trace.number("n_iter").unwrap_or(200.0) as usize,
+            tolerance: trace.number("tol").unwrap_or(0.0),
+        },
+        activity: trace.number("p")?,
+        inhibition_rate: trace.number("alpha")?,
+        learning_rate: trace.number("beta")?,
+        threshold_rate: trace.number("gamma")?,
+        ..Default::default()
+    };
+    let mut rule = foldiak(trace, device, config, ["q_init", "wlat_init", "t_init"])?;
+    let mut settled = Vec::new();
+    for step in 0..trace.tensor("x")?.dim(0)? {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let x = named("x")?.to_dtype(DType::F32)?.to_device(device)?.unsqueeze(0)?;
+        settled.push(rule.settled(&x)?);
+        ensure_equal(&format!("step {step}: z"), &rule.learn(&x)?.output, &named("z")?)?;
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("q_steps")?)?;
+        ensure_close(&format!("step {step}: lateral"), &rule.lateral()?, &named("wlat_steps")?)?;
+        ensure_close(&format!("step {step}: thresholds"), &rule.thresholds()?, &named("t_steps")?)?;
+    }
+    ensure_close("settled outputs", &Tensor::cat(&settled, 0)?, trace.tensor("y_settled")?)
+}
+
+fn replay_foldiak_notebook(trace: &Trace, device: &Device) -> Result<()> {
+    let config = FoldiakConfig {
+        units: trace.tensor("w_init")?.dim(0)?,
+        activity: trace.number("sp")?,
+        inhibition_rate: trace.number("a")?,
+        learning_rate: trace.number("b")?,
+        threshold_rate: trace.number("g")?,
+        ..FoldiakConfig::notebook()
+    };
+    let mut rule = foldiak(trace, device, config, ["w_init", "c_init", "t_init"])?;
+    let mut outputs = Vec::new();
+    for step in 0..trace.tensor("patches")?.dim(0)? {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let learned = rule.learn(&named("patches")?.to_device(device)?.unsqueeze(0)?)?;
+        outputs.push(learned.output);
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
+        ensure_close(&format!("step {step}: lateral"), &rule.lateral()?, &named("c_steps")?)?;
+        ensure_close(&format!("step {step}: thresholds"), &rule.thresholds()?, &named("t_steps")?)?;
+    }
+    ensure_close("outputs", &Tensor::cat(&outputs, 0)?, trace.tensor("y_steps")?)
+}
+
+fn foldiak(trace: &Trace, device: &Device, config: FoldiakConfig, init: [&str; 3]) -> Result<Foldiak> {
+    let named = ["weights", "lateral", "thresholds"].into_iter().zip(init);
+    let tensor = |(name, init): (&str, &str)| Ok((name.to_owned(), trace.tensor(init)?.to_device(device)?));
+    Ok(Foldiak::from_state(config, named.map(tensor).collect::<Result<State>>()?)?)
 }
 
 fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
 use hebbian_datasets::{Dataset, Examples, Ribbon, Tapestry, Walk, transforms};
-use hebbian_experiment::{Subject, flagged};
+use hebbian_experiment::{Subject, dataset, flagged};
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
 
@@ -162,7 +162,7 @@ fn shifted(images: &Tensor, shifts: &[Vec<(i64, i64)>], window: usize) -> Result
 impl Streams {
     pub(crate) fn load(arguments: &Arguments, device: &Device) -> Result<Self> {
         let common = &arguments.common;
-        let dataset = common.open_dataset()?;
+        let dataset = dataset(common)?;
         let (train, test) = (arguments.frames(), arguments.test_frames());
         let validation_start = train.max(VALIDATION_START);
         let test_start = (validation_start + common.validation_size).max(TEST_START);

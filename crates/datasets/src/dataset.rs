@@ -5,7 +5,8 @@ use candle_core::{Device, Tensor};
 use crate::idx::Idx;
 use crate::{Error, Examples, Result};
 
-/// What one image measures, in pixels, and how many values each pixel has.
+/// What one image measures, in pixels, and how many values each pixel has. An image lies row by row, the values of a pixel
+/// side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageShape {
     /// Rows of pixels.

@@ -74,18 +74,38 @@ pub enum Error {
         reason: String,
     },
 
-    /// A stream that cannot be made of these images, or a frame that it does not have.
-    #[error("{field} is {value}, allowed: {allowed}")]
-    Video {
-        /// What is wrong: `window`, `images`, `frame`, ...
-        field: &'static str,
-        /// What it is.
-        value: usize,
-        /// What would have been allowed.
+    /// A file that is neither in the hub's cache nor to be had from the hub.
+    #[cfg(feature = "hub")]
+    #[error("{file} is not in the cache {}, and {endpoint} did not give it: {reason}", .cache.display())]
+    Hub {
+        /// The file and its dataset.
+        file: String,
+        /// The server that was asked.
+        endpoint: String,
+        /// The folder that was searched.
+        cache: PathBuf,
+        /// What the client said, or what was wrong with the file.
+        reason: String,
+    },
+
+    /// A setting that makes no sense.
+    #[error("{setting} is {value}, allowed {allowed}")]
+    Setting {
+        /// What it is called.
+        setting: &'static str,
+        /// What it was.
+        value: String,
+        /// What is allowed.
         allowed: String,
     },
 
     /// candle could not make or move a tensor.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn setting(setting: &'static str, value: impl ToString, allowed: impl Into<String>) -> Self {
+        Self::Setting { setting, value: value.to_string(), allowed: allowed.into() }
+    }
 }

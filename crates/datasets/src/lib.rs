@@ -1,9 +1,10 @@
 //! Where the inputs of local learning come from.
 //!
 //! A [`Dataset`] holds u8 images and their labels in the order of the published files. MNIST is inside the crate;
-//! [`Dataset::from_idx_dir`] reads any dataset of the same format. [`Dataset::split`] gives the sets that an experiment
-//! trains on, validates on and reports, the same ones for every seed. A [`Tapestry`] and a [`Ribbon`] make streams of
-//! frames out of images. [`transforms`] turn bytes into what a layer takes.
+//! [`Dataset::from_dir`] reads one's own from a directory, in any of several formats. [`Dataset::split`] gives the sets
+//! that an experiment trains on, validates on and reports, the same ones for every seed. [`transforms`] turn bytes into
+//! what a layer takes. [`grey`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`] and a
+//! [`Ribbon`] make streams of frames; [`Bars`] are patterns whose causes are known.
 //!
 //! ```
 //! use candle_core::Device;
@@ -24,18 +25,32 @@
 //! ```
 #![deny(missing_docs)]
 
+mod array_dir;
+mod bars;
+mod cifar10_dir;
 mod dataset;
+mod directory;
 mod error;
 mod examples;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod idx;
 mod idx_dir;
 mod mnist;
+mod patches;
+mod png_dir;
 mod split;
 pub mod transforms;
 mod video;
+mod whitening;
 
+pub use bars::Bars;
 pub use dataset::{Dataset, ImageShape};
 pub use error::{Error, Result};
 pub use examples::Examples;
+#[cfg(feature = "hub")]
+pub use hub::Hub;
+pub use patches::{centre_patches, grey, random_patches};
 pub use split::{Split, SplitSizes};
 pub use video::{Accelerations, Ribbon, Tapestry, Walk};
+pub use whitening::{Zca, one_over_f};

@@ -49,11 +49,11 @@ impl Tapestry {
         let (count, side, source) = square_images(images)?;
         let grid = count.isqrt();
         if grid < 2 {
-            return Err(video("images", count, "at least 4, for a tapestry of 2 x 2"));
+            return Err(Error::setting("images", count, "at least 4, for a tapestry of 2 x 2"));
         }
         if window == 0 || window > side {
             let allowed = format!("1 to {side}, the side of an image: the tapestry's edges repeat no more");
-            return Err(video("window", window, allowed));
+            return Err(Error::setting("window", window, allowed));
         }
         let width = grid * side;
         let mut pixels = vec![0; width * width];
@@ -195,7 +195,7 @@ impl Ribbon {
     pub fn new(images: &Tensor) -> Result<Self> {
         let (count, side, source) = square_images(images)?;
         if count < 2 {
-            return Err(video("images", count, "at least 2, for a ribbon that moves"));
+            return Err(Error::setting("images", count, "at least 2, for a ribbon that moves"));
         }
         let width = count * side;
         let mut pixels = Vec::with_capacity(source.len());
@@ -226,7 +226,7 @@ impl Ribbon {
         let mut count = 0;
         for number in numbers {
             if number >= self.len() {
-                return Err(video(
+                return Err(Error::setting(
                     "frame",
                     number,
                     format!("below {}, the length of the ribbon", self.len()),
@@ -246,13 +246,9 @@ fn square_images(images: &Tensor) -> Result<(usize, usize, Vec<u8>)> {
     let (count, inputs) = images.dims2()?;
     let side = inputs.isqrt();
     if side == 0 || side * side != inputs {
-        return Err(video("pixels of an image", inputs, "a square number"));
+        return Err(Error::setting("pixels of an image", inputs, "a square number"));
     }
     Ok((count, side, images.flatten_all()?.to_vec1::<u8>()?))
-}
-
-fn video(field: &'static str, value: usize, allowed: impl Into<String>) -> Error {
-    Error::Video { field, value, allowed: allowed.into() }
 }
 
 #[cfg(test)]

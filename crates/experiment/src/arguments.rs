@@ -23,11 +23,11 @@ pub struct Common {
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
 
-    /// What to learn; anything but mnist is read from --data-dir
+    /// What to learn; mnist is embedded, all else comes from --data-dir or, with the feature hub, from the Hugging Face hub
     #[arg(long, value_enum, default_value_t = DatasetName::Mnist)]
     pub dataset: DatasetName,
 
-    /// Folder with the dataset's four IDX files, plain or gzipped
+    /// Folder with the dataset: IDX files, CIFAR-10's binary files, PNG files by class, npy or safetensors arrays
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
@@ -102,6 +102,10 @@ pub enum DatasetName {
     Mnist,
     /// Articles of clothing
     FashionMnist,
+    /// Small colour photographs of ten classes
+    #[value(name = "cifar10")]
+    #[serde(rename = "cifar10")]
+    Cifar10,
 }
 
 /// One number of hidden units, or several to compare: `2000`, `100,400,2000`.

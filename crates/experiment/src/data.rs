@@ -1,13 +1,17 @@
 //! What an experiment learns from: images to train on, validate on and report, or any other inputs.
 
-use anyhow::{Context, Result, bail};
+#[cfg(not(feature = "hub"))]
+use anyhow::bail;
+use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use hebbian_classifier::Labelled;
-use hebbian_datasets::{Dataset, Error, Examples, ImageShape, SplitSizes, transforms};
+use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
 use serde_json::{Value, json};
 
 use hebbian_training::Invalid;
 
+#[cfg(feature = "hub")]
+use crate::progress;
 use crate::{Common, DatasetName, Experiment, flagged};
 
 /// What a session learns from and is about.
@@ -51,13 +55,8 @@ impl Data {
     ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
         let common = experiment.common();
-        let dataset = common.open_dataset()?;
-        let sizes = SplitSizes {
-            train: common.train_size,
-            validation: common.validation_size,
-            test: common.test_size,
-        };
-        let split = dataset.split(sizes).map_err(name_flag)?;
+        let dataset = dataset(common)?;
+        let split = split(&dataset, common)?;
         let labelled = |examples: &Examples| {
             let inputs = prepare(examples.images())?;
             let labels = examples.labels().to_device(inputs.device())?;
@@ -97,23 +96,40 @@ impl Subject for Data {
     }
 }
 
-impl Common {
-    /// The dataset that the arguments name, in the order of its files.
-    pub fn open_dataset(&self) -> Result<Dataset> {
-        let name = serde_json::to_value(self.dataset)?;
-        let name = name.as_str().unwrap_or_default();
-        match (&self.data_dir, self.dataset) {
-            (Some(dir), _) => {
-                Dataset::from_idx_dir(name, dir).context("--data-dir needs a folder with four IDX files")
-            }
-            (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-            (None, _) => {
-                bail!(
-                    "--dataset {name} is not embedded: give the folder of its four IDX files with --data-dir"
-                )
-            }
-        }
+/// The dataset that the arguments name, raw and in its original order.
+pub fn dataset(common: &Common) -> Result<Dataset> {
+    let name = serde_json::to_value(common.dataset)?;
+    let name = name.as_str().unwrap_or_default();
+    match (&common.data_dir, common.dataset) {
+        (Some(dir), _) => Ok(Dataset::from_dir(name, dir).context("--data-dir")?),
+        (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
+        (None, _) => from_hub(name, common),
     }
+}
+
+/// What to do about a dataset that could not be had.
+#[cfg(feature = "hub")]
+const REMEDIES: &str =
+    "give its folder with --data-dir, a filled cache with HF_HOME, or another server with HF_ENDPOINT";
+
+#[cfg(feature = "hub")]
+fn from_hub(name: &str, common: &Common) -> Result<Dataset> {
+    let watcher: hebbian_datasets::hub::Watcher =
+        if common.quiet { |_, _, _| {} } else { progress::download };
+    let loaded = hebbian_datasets::Hub::from_env().and_then(|hub| hub.load(name, watcher));
+    loaded.with_context(|| format!("--dataset {name} ({REMEDIES})"))
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(name: &str, _: &Common) -> Result<Dataset> {
+    bail!("--dataset {name} is not embedded: give its folder with --data-dir, or build with --features hub")
+}
+
+/// Splits `dataset` as the arguments say; a size that is not possible is named by its flag.
+pub fn split(dataset: &Dataset, common: &Common) -> Result<Split> {
+    let sizes =
+        SplitSizes { train: common.train_size, validation: common.validation_size, test: common.test_size };
+    dataset.split(sizes).map_err(name_flag)
 }
 
 fn name_flag(error: Error) -> anyhow::Error {

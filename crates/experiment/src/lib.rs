@@ -45,7 +45,7 @@ mod session;
 mod trace;
 
 pub use arguments::{Common, DatasetName, Units, flagged};
-pub use data::{Data, Subject};
+pub use data::{Data, Subject, dataset, split};
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main};
 pub use metrics::{Metric, Metrics, Phase};

@@ -39,3 +39,20 @@ impl Progress {
         }
     }
 }
+
+/// Says how far the download of `file` has come, in one line that is written over.
+#[cfg(feature = "hub")]
+pub(crate) fn download(file: &str, bytes: u64, of: u64) {
+    use std::io::IsTerminal;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    // Where nobody sees the line being written over, one line at the end of each file is enough.
+    static SAID: AtomicU64 = AtomicU64::new(u64::MAX);
+    let (terminal, whole) = (std::io::stderr().is_terminal(), of > 0 && bytes >= of);
+    let tenths = 10 * bytes / of.max(1);
+    if whole || (terminal && SAID.swap(tenths, Ordering::Relaxed) != tenths) {
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let end = if whole { "\n" } else { "" };
+        eprint!("\r{file}: {:.1} of {:.1} MB{end}", megabytes(bytes), megabytes(of));
+    }
+}

@@ -173,9 +173,9 @@ impl<D: Subject> Session<D> {
             return Ok(());
         }
         let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
-        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} %", 100.0 * accuracy));
+        let test = row.test_accuracy.map(|accuracy| format!("test {:.2} % ", 100.0 * accuracy));
         let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
-        self.progress.say(format!("{name}, seed {seed}: {} after {seconds:.1} s", test.unwrap_or_default()));
+        self.progress.say(format!("{name}, seed {seed}: {}after {seconds:.1} s", test.unwrap_or_default()));
         self.folder.finish(seed, name, row)
     }
 

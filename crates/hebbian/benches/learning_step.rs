@@ -4,8 +4,8 @@
 use candle_core::{Device, Error, Result, Tensor};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig,
-    Learning, LearningRule, MultiWinner, MultiWinnerConfig, Stack,
+    Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
+    KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Settling, Stack,
 };
 use hebbian_datasets::{Dataset, Tapestry, Walk, transforms};
 use hebbian_training::{Batches, Generator};
@@ -90,5 +90,23 @@ fn stream(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, stream);
+/// Sequences of 100 patterns; `peers/foldiak.py` does the same work in numpy.
+fn foldiak(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("Foldiak, 100 patterns");
+    group.throughput(Throughput::Elements(100));
+    for (name, units, inputs, activity, iterations) in [
+        ("8 x 8, 16 units, 200 iterations", 16, 64, 0.125, 200),
+        ("10 x 10, 100 units, 60 iterations", 100, 100, 0.05, 60),
+    ] {
+        let settling = Settling::Equilibrium { slope: 10.0, time_step: 0.1, iterations, tolerance: 0.0 };
+        let config = FoldiakConfig { units, settling, activity, ..Default::default() };
+        let mut draws = Generator::new(0, "foldiak");
+        let mut rule = Foldiak::new(config, inputs, &mut draws, &Device::Cpu).expect("a valid config");
+        let patterns = draws.uniform((100, inputs), 0.0, 1.0, &Device::Cpu).expect("draws on the CPU");
+        group.bench_function(name, |bencher| bencher.iter(|| rule.learn(&patterns)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step, stream, foldiak);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 
 pub mod comp_spec;
 pub mod fit;
+pub mod foldiak;
 pub mod invariance;
 pub mod krotov_hopfield;
 pub mod multi_winner;
@@ -13,9 +14,11 @@ pub mod stack;
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use fit::{Ended, Event, Fit, FitConfig, Observers, Report, SaveCheckpoint};
+pub use foldiak::{Foldiak, FoldiakConfig, Init};
 pub use invariance::{Invariance, InvarianceConfig, Normalisation, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
+pub use ops::Settling;
 pub use rule::{Learned, LearningRule};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
 pub use stack::{Learning, Stack, StackConfig};

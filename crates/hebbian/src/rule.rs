@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Checkpoint, State, all_finite};
 
-use crate::{CompSpec, Invariance, KrotovHopfield, MultiWinner, SpatialPooler, Stack};
+use crate::{CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SpatialPooler, Stack};
 
 /// A candle layer that learns without gradients.
 ///
@@ -66,6 +66,7 @@ pub fn from_state(name: &str, config: &serde_json::Value, state: State) -> Resul
     match name {
         KrotovHopfield::NAME => Ok(Box::new(KrotovHopfield::from_state(read_config(config)?, state)?)),
         CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(config)?, state)?)),
+        Foldiak::NAME => Ok(Box::new(Foldiak::from_state(read_config(config)?, state)?)),
         MultiWinner::NAME => Ok(Box::new(MultiWinner::from_state(read_config(config)?, state)?)),
         Invariance::NAME => Ok(Box::new(Invariance::from_state(read_config(config)?, state)?)),
         SpatialPooler::NAME => Ok(Box::new(SpatialPooler::from_state(read_config(config)?, state)?)),
@@ -74,9 +75,10 @@ pub fn from_state(name: &str, config: &serde_json::Value, state: State) -> Resul
     }
 }
 
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 7] = [
     KrotovHopfield::NAME,
     CompSpec::NAME,
+    Foldiak::NAME,
     MultiWinner::NAME,
     Invariance::NAME,
     SpatialPooler::NAME,

@@ -30,6 +30,9 @@ pub enum Scale {
 /// The scale is symmetric around zero and zero is white, so that red and blue of the same strength are weights of the
 /// same size. A weight becomes a square of whole pixels; nothing is interpolated.
 ///
+/// Where there are three inputs a pixel, side by side, they are drawn as its red, green and blue: zero is black, or middle
+/// grey if any weight shown is negative.
+///
 /// ```
 /// # use candle_core::{DType, Device, Tensor};
 /// # use hebbian_plots::{ReceptiveFields, Scale};
@@ -46,13 +49,22 @@ pub struct ReceptiveFields {
     scale: Scale,
     title: Option<String>,
     width: usize,
+    few_colours: bool,
 }
 
 impl ReceptiveFields {
-    /// The first `rows * columns` units of `weights (units, inputs)`, each input a pixel of an image `(height, width)`,
-    /// row by row. Where there are fewer units the grid ends in blanks.
+    /// The first `rows * columns` units of `weights (units, inputs)`, each input (or each three) a pixel of an image
+    /// `(height, width)`, row by row. Where there are fewer units the grid ends in blanks.
     pub fn new(weights: &Tensor, image: (usize, usize), grid: (usize, usize)) -> Self {
-        Self { weights: weights.clone(), image, grid, scale: Scale::default(), title: None, width: 900 }
+        Self {
+            weights: weights.clone(),
+            image,
+            grid,
+            scale: Scale::default(),
+            title: None,
+            width: 900,
+            few_colours: false,
+        }
     }
 
     /// One scale for all units (the default), or one for each.
@@ -70,10 +82,16 @@ impl ReceptiveFields {
         Self { width, ..self }
     }
 
+    /// Coarser colours, so few that a [`Film`](crate::Film) can hold them; of fields in red and blue nothing changes.
+    pub fn few_colours(self) -> Self {
+        Self { few_colours: true, ..self }
+    }
+
     /// Draws the grid with its colour bar. Only the units shown are copied to the host.
     pub fn draw(&self) -> Result<Picture> {
         let units = self.shown_units()?;
         let limits = self.limits(&units);
+        let signed = units.iter().flatten().any(|&weight| weight < 0.0);
         let layout = Layout::of(self)?;
         let mut picture = Picture::white(layout.width, layout.height)?;
         if let Some(title) = &self.title {
@@ -83,21 +101,23 @@ impl ReceptiveFields {
         }
         for (cell, (unit, &limit)) in units.iter().zip(&limits).enumerate() {
             let (row, column) = (cell / self.grid.1, cell % self.grid.1);
-            self.draw_unit(&mut picture, &layout, (row, column), unit, limit);
+            let colours: Vec<Colour> = match unit.as_chunks::<3>() {
+                (pixels, []) if self.is_colour() => {
+                    pixels.iter().map(|pixel| self.colour(pixel, limit, signed)).collect()
+                }
+                _ => unit.iter().map(|&weight| red_white_blue(f64::from(weight), limit)).collect(),
+            };
+            self.draw_unit(&mut picture, &layout, (row, column), &colours);
         }
         let limit = limits.first().copied().unwrap_or(0.0);
-        self.draw_bar(&mut picture, &layout, limit)?;
+        match self.is_colour() {
+            true => self.draw_key(&mut picture, &layout, limit, signed)?,
+            false => self.draw_bar(&mut picture, &layout, limit)?,
+        }
         Ok(picture)
     }
 
-    fn draw_unit(
-        &self,
-        picture: &mut Picture,
-        layout: &Layout,
-        cell: (usize, usize),
-        unit: &[f32],
-        limit: f64,
-    ) {
+    fn draw_unit(&self, picture: &mut Picture, layout: &Layout, cell: (usize, usize), colours: &[Colour]) {
         let (height, width) = self.image;
         let zoom = layout.zoom;
         let (left, top) = layout.corner(cell, self.image);
@@ -108,11 +128,37 @@ impl ReceptiveFields {
             height * zoom + 2 * layout.line,
             SEPARATOR,
         );
-        for (input, &weight) in unit.iter().enumerate() {
-            let (y, x) = (input / width, input % width);
-            let colour = red_white_blue(f64::from(weight), limit);
+        for (pixel, &colour) in colours.iter().enumerate() {
+            let (y, x) = (pixel / width, pixel % width);
             picture.fill(left + x * zoom, top + y * zoom, zoom, zoom, colour);
         }
+    }
+
+    fn is_colour(&self) -> bool {
+        let pixels = self.image.0.saturating_mul(self.image.1);
+        self.weights.dims().get(1).is_some_and(|&inputs| Some(inputs) == pixels.checked_mul(3))
+    }
+
+    fn colour(&self, pixel: &[f32; 3], limit: f64, signed: bool) -> Colour {
+        const FEW: [f64; 3] = [4.0, 6.0, 4.0];
+        let share = |weight: f32| if limit > 0.0 { f64::from(weight) / limit } else { 0.0 };
+        let bright = |weight: f32| if signed { 0.5 + 0.5 * share(weight) } else { share(weight) };
+        std::array::from_fn(|c| {
+            let bright = bright(pixel[c]);
+            let bright = if self.few_colours { (bright * FEW[c]).round() / FEW[c] } else { bright };
+            (255.0 * bright).round() as u8
+        })
+    }
+
+    /// What the colours of a colour image stand for, in words.
+    fn draw_key(&self, picture: &mut Picture, layout: &Layout, limit: f64, signed: bool) -> Result<()> {
+        let zero = if signed { "grey is 0" } else { "black is 0" };
+        let words = match self.scale {
+            Scale::PerUnit => format!("{zero}, each unit to its own maximum"),
+            Scale::Global => format!("{zero}, the largest weight is {}", significant(limit)),
+        };
+        let (middle, room) = ((layout.width / 2) as f32, (layout.width - 2 * MARGIN) as f32);
+        Text::new(&words, 18.0).fit(room)?.draw(picture, middle, layout.bar as f32 + 8.0, Align::Middle)
     }
 
     fn draw_bar(&self, picture: &mut Picture, layout: &Layout, limit: f64) -> Result<()> {
@@ -181,7 +227,7 @@ impl ReceptiveFields {
                 "(units, inputs), at least one unit",
             ));
         }
-        if height.checked_mul(width) != Some(shape[1]) {
+        if height.checked_mul(width) != Some(shape[1]) && !self.is_colour() {
             let expected = format!("height * width = {height} * {width}");
             return Err(Error::argument("inputs", shape[1], expected));
         }
@@ -291,6 +337,28 @@ mod tests {
             assert_eq!(picture.pixel(left, top), Some(WHITE));
             assert_eq!(picture.pixel(left - 1, top), Some(SEPARATOR));
         }
+    }
+
+    #[test]
+    fn three_inputs_a_pixel_are_red_green_and_blue() {
+        let colours = |weights: [f32; 6]| {
+            let weights = Tensor::from_slice(&weights, (1, 6), &Device::Cpu).unwrap();
+            let fields = ReceptiveFields::new(&weights, (1, 2), (1, 1)).scale(Scale::PerUnit);
+            [0, 1].map(|x| colour(&fields, (0, 0), (0, x)))
+        };
+        assert_eq!(colours([0.0, 1.0, 2.0, 2.0, 0.0, 0.0]), [[0, 128, 255], [255, 0, 0]]);
+        assert_eq!(colours([0.0, -2.0, 2.0, 1.0, 0.0, 0.0]), [[128, 0, 255], [191, 128, 128]]);
+        assert_eq!(colours([0.0; 6]), [[0; 3]; 2]);
+    }
+
+    #[test]
+    fn a_film_can_hold_colour_fields_in_few_colours() {
+        let many = Tensor::arange(0f32, 3072.0, &Device::Cpu).unwrap();
+        let shuffled = (many * 7919.0).unwrap().sin().unwrap().reshape((1, 3072)).unwrap();
+        let fields = ReceptiveFields::new(&shuffled, (32, 32), (1, 1)).title("epoch 1 of 98765").width(600);
+        let mut film = Film::new(std::time::Duration::ZERO);
+        assert!(film.push(&fields.draw().unwrap()).is_err());
+        film.push(&fields.few_colours().draw().unwrap()).unwrap();
     }
 
     #[test]

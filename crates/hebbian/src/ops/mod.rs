@@ -4,6 +4,7 @@
 //! CPU kernel. A test holds them equal. Kernels choose their instruction set at run time, and since none of them
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
+mod anti_hebbian;
 mod bit_sets;
 mod competition;
 mod cpu;
@@ -11,13 +12,16 @@ mod exp;
 mod frames;
 mod invariance_steps;
 mod largest;
+mod logistic;
 mod multi_winner_steps;
 mod overlap_scores;
 mod row_norms;
 mod running_average;
+mod settling;
 mod signed_power;
 mod top_k;
 
+pub use anti_hebbian::{AntiHebbian, Learnt, Rates};
 pub(crate) use bit_sets::{BitSets, words, words_on};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::sum_of;
@@ -25,10 +29,12 @@ pub(crate) use exp::exp;
 pub use frames::check_frames;
 pub use invariance_steps::{InvarianceStepped, InvarianceSteps, RowScale, Workspace};
 pub(crate) use largest::{below, largest, smallest};
+pub use logistic::logistic;
 pub use multi_winner_steps::{MultiWinnerStepped, MultiWinnerSteps, Panels};
 pub(crate) use overlap_scores::LENGTH_FLOOR;
 pub use overlap_scores::overlap_scores;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
+pub use settling::{Layer, Settling, settle};
 pub use signed_power::{refresh_signed_power, signed_power};
 pub use top_k::top_k;

@@ -1,0 +1,179 @@
+//! One's own images: a folder a class, with PNG files in it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
+
+use crate::{Dataset, Error, Examples, ImageShape, Result};
+
+/// Of the images of each class in the order of their names, every so many is a test image where no folder says which.
+const EVERY: usize = 6;
+
+/// More than any image that a layer here could learn, in pixels.
+const LARGEST: usize = 1 << 24;
+
+impl Dataset {
+    /// Reads the PNG files in the folders of `dir`, one folder a class, numbered in the order of the folders' names:
+    /// `DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png`; or `DIR/CLASS/*.png`, where of each class every sixth image in
+    /// the order of its name is a test image.
+    ///
+    /// All images must be of one size. They are read as grey if the first is grey, else as colour; 16-bit values lose
+    /// their lower half, and what is transparent is taken as it is under its transparency.
+    ///
+    /// # Errors
+    /// If the directory is missing, holds no image for training or for testing, or an image cannot be read, is of another
+    /// size than the first, or has colour where the first has none.
+    pub fn from_png_dir(name: &str, dir: &Path) -> Result<Self> {
+        if !dir.is_dir() {
+            return Err(Error::MissingDirectory { dir: dir.to_owned() });
+        }
+        let (train, test) = (dir.join("train"), dir.join("test"));
+        let [train, test] = match train.is_dir() && test.is_dir() {
+            true => [images_in(&train)?, images_in(&test)?],
+            false => apart(images_in(dir)?),
+        };
+        let classes: BTreeSet<&str> = train.iter().chain(&test).map(|image| image.class.as_str()).collect();
+        let classes = Vec::from_iter(classes);
+        let Some(first) = train.first().filter(|_| !test.is_empty()) else {
+            let names = vec!["CLASS/*.png, of which some train and some test".to_owned()];
+            return Err(Error::MissingFile { dir: dir.to_owned(), names });
+        };
+        let (shape, _) = read(&first.path)?;
+        Ok(Self {
+            name: name.to_owned(),
+            shape,
+            classes: classes.len(),
+            train: examples(&train, &classes, shape, &first.path)?,
+            test: examples(&test, &classes, shape, &first.path)?,
+        })
+    }
+}
+
+struct Image {
+    path: PathBuf,
+    class: String,
+}
+
+/// Whether `dir` looks as if [`Dataset::from_png_dir`] could read it.
+pub(crate) fn is_png_dir(dir: &Path) -> bool {
+    let some = |dir: &Path| images_in(dir).is_ok_and(|images| !images.is_empty());
+    some(dir) || some(&dir.join("train"))
+}
+
+/// All images of all classes, in the order of the classes' names and then of their own.
+fn images_in(dir: &Path) -> Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for folder in entries(dir)?.into_iter().filter(|folder| folder.is_dir()) {
+        let class = name_of(&folder);
+        let is_png = |path: &PathBuf| {
+            path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
+        };
+        let pngs = entries(&folder)?.into_iter().filter(is_png);
+        images.extend(pngs.map(|path| Image { path, class: class.clone() }));
+    }
+    Ok(images)
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |reason| Error::Read { file: dir.display().to_string(), offset: 0, reason };
+    let entries = fs::read_dir(dir).map_err(unreadable)?;
+    let mut paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Training and test images, apart.
+fn apart(images: Vec<Image>) -> [Vec<Image>; 2] {
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for class in images.chunk_by(|one, other| one.class == other.class) {
+        for (place, Image { path, class }) in class.iter().enumerate() {
+            let set = if place % EVERY == EVERY - 1 { &mut test } else { &mut train };
+            set.push(Image { path: path.clone(), class: class.clone() });
+        }
+    }
+    [train, test]
+}
+
+fn examples(images: &[Image], classes: &[&str], shape: ImageShape, first: &Path) -> Result<Examples> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::with_capacity(images.len()));
+    for image in images {
+        let (found, bytes) = read(&image.path)?;
+        pixels.extend(fit(found, bytes, shape).map_err(|found| Error::Malformed {
+            file: image.path.display().to_string(),
+            offset: 16,
+            found,
+            expected: format!("{}, as in {}", describe(shape), first.display()),
+        })?);
+        labels.push(classes.iter().position(|class| *class == image.class).unwrap_or_default() as u32);
+    }
+    let count = labels.len();
+    Examples::new(
+        Tensor::from_vec(pixels, (count, shape.inputs()), &Device::Cpu)?,
+        Tensor::from_vec(labels, count, &Device::Cpu)?,
+        classes.len(),
+    )
+}
+
+/// The bytes of an image of the form `found` in the form `shape`, or what it is if they do not go together.
+fn fit(found: ImageShape, bytes: Vec<u8>, shape: ImageShape) -> std::result::Result<Vec<u8>, String> {
+    let as_colour = ImageShape { channels: 3, ..found };
+    match found.channels {
+        _ if found == shape => Ok(bytes),
+        1 if as_colour == shape => Ok(bytes.into_iter().flat_map(|grey| [grey; 3]).collect()),
+        _ => Err(describe(found)),
+    }
+}
+
+fn describe(shape: ImageShape) -> String {
+    let kind = if shape.channels == 1 { "grey" } else { "colour" };
+    format!("{} x {} pixels, {kind}", shape.height, shape.width)
+}
+
+/// The form of an image and its bytes, without transparency.
+fn read(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
+    let file = path.display().to_string();
+    let unreadable = |reason| Error::Read { file: file.clone(), offset: 0, reason };
+    let not_png = |error: png::DecodingError| unreadable(std::io::Error::other(error));
+    let reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut decoder = Decoder::new_with_limits(reader, Limits { bytes: 16 * LARGEST });
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let mut reader = decoder.read_info().map_err(not_png)?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let size = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= LARGEST);
+    let Some(size) = size else {
+        let found = format!("{height} x {width} pixels");
+        return Err(Error::Malformed {
+            file,
+            offset: 16,
+            found,
+            expected: format!("at most {LARGEST} pixels"),
+        });
+    };
+    let mut bytes = vec![0; size];
+    reader.next_frame(&mut bytes).map_err(not_png)?;
+    let (colour, depth) = reader.output_color_type();
+    let (values, channels) = match (colour, depth) {
+        (ColorType::Grayscale, BitDepth::Eight) => (1, 1),
+        (ColorType::GrayscaleAlpha, BitDepth::Eight) => (2, 1),
+        (ColorType::Rgb, BitDepth::Eight) => (3, 3),
+        (ColorType::Rgba, BitDepth::Eight) => (4, 3),
+        _ => {
+            return Err(unreadable(std::io::Error::other(format!(
+                "{colour:?} at {depth:?} bits is not known"
+            ))));
+        }
+    };
+    if values != channels {
+        bytes = bytes.chunks_exact(values).flat_map(|pixel| &pixel[..channels]).copied().collect();
+    }
+    Ok((ImageShape { height, width, channels }, bytes))
+}

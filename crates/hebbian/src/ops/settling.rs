@@ -1,0 +1,172 @@
+//! Units that inhibit each other while they settle on an output.
+
+use candle_core::{DType, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::logistic::{logistic, squash};
+
+/// How the outputs `y (units)` follow from the drive `d (units)`, which is what the inputs bring, the lateral weights `w`
+/// and the thresholds `t`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
+pub enum Settling {
+    /// Towards an equilibrium of `dy/dt = f(d + w y - t) - y` with `f(u) = 1 / (1 + e^(-slope u))`, from y = 0 by Euler's
+    /// method: `y ← y + time_step dy/dt`.
+    Equilibrium {
+        /// Steepness λ of f.
+        slope: f64,
+        /// Length of a step.
+        time_step: f64,
+        /// The most steps that are made.
+        iterations: usize,
+        /// A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps.
+        tolerance: f64,
+    },
+    /// In one step, in which units see each other's drive and not each other's output: `y = f(d + w d - t)` at slope 1.
+    OneShot,
+}
+
+/// What a settling layer consists of.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The weights from the inputs, `q (units, inputs)`.
+    pub weights: Tensor,
+    /// The lateral weights, `wᵀ (units, units)`: row v is what unit v does to each other.
+    pub outgoing: Tensor,
+    /// `t (units)`.
+    pub thresholds: Tensor,
+}
+
+/// The outputs `(batch, units)` for `inputs (batch, inputs)`, each of which settles on its own: one product of the whole
+/// batch with the lateral weights an iteration.
+///
+/// The iterations feed rounding errors back through a steep function, so the CPU, which can, computes them in f64.
+pub fn settle(layer: &Layer, inputs: &Tensor, settling: &Settling) -> Result<Tensor> {
+    let dtype = if inputs.device().is_cpu() { DType::F64 } else { DType::F32 };
+    let outgoing = layer.outgoing.to_dtype(dtype)?;
+    let drive = inputs.to_dtype(dtype)?.matmul(&layer.weights.to_dtype(dtype)?.t()?)?;
+    let excess = drive.broadcast_sub(&layer.thresholds.to_dtype(dtype)?)?;
+    let settled = match *settling {
+        Settling::OneShot => logistic(&(excess + drive.matmul(&outgoing)?)?, 1.0)?,
+        Settling::Equilibrium { slope, time_step, iterations, tolerance } => {
+            let mut y = drive.zeros_like()?;
+            let mut moving = Tensor::ones((drive.dim(0)?, 1), dtype, drive.device())?;
+            for _ in 0..iterations {
+                let slopes = (logistic(&(&excess + y.matmul(&outgoing)?)?, slope)? - &y)?;
+                y = (y + (slopes.broadcast_mul(&moving)? * time_step)?)?;
+                if tolerance > 0.0 {
+                    let largest = slopes.abs()?.max_keepdim(1)?;
+                    moving = (moving * largest.ge(tolerance)?.to_dtype(dtype)?)?;
+                }
+            }
+            y
+        }
+    };
+    settled.to_dtype(DType::F32)
+}
+
+/// Values that are computed together. Units are filled up to a multiple of it; those past the last never fire, so that
+/// what their lanes hold does not matter.
+pub(super) const LANES: usize = 16;
+
+/// A matrix `(units, units)` cut into blocks of sixteen columns, one block after the other and each row by row: what a
+/// product reads then lies in one line.
+pub(super) fn blocks(matrix: &[f32], units: usize) -> Vec<[f32; LANES]> {
+    let lanes = units.next_multiple_of(LANES);
+    let mut blocks = vec![[0.0; LANES]; lanes * lanes / LANES];
+    for (row, values) in matrix.chunks_exact(units).enumerate() {
+        for (block, values) in values.chunks(LANES).enumerate() {
+            blocks[block * lanes + row][..values.len()].copy_from_slice(values);
+        }
+    }
+    blocks
+}
+
+/// The matrix `(units, units)` that was cut into `blocks`.
+pub(super) fn matrix(blocks: &[[f32; LANES]], units: usize) -> Vec<f32> {
+    let lanes = units.next_multiple_of(LANES);
+    let rows = (0..units).flat_map(|row| (0..units).map(move |column| (row, column)));
+    rows.map(|(row, column)| blocks[column / LANES * lanes + row][column % LANES]).collect()
+}
+
+/// Where one pattern settles after the other, on the CPU.
+pub(super) struct Basin {
+    /// What the inputs bring, `d`.
+    pub(super) drive: Vec<f64>,
+    /// The outputs.
+    pub(super) y: Vec<f64>,
+    /// `d - t`, and past the last unit what keeps a lane at 0.
+    excess: Vec<f64>,
+    /// What the units receive from each other.
+    received: Vec<f64>,
+}
+
+impl Basin {
+    pub(super) fn new(units: usize) -> Self {
+        let lanes = |value: f64| vec![value; units.next_multiple_of(LANES)];
+        Self { drive: lanes(0.0), y: lanes(0.0), excess: lanes(f64::NEG_INFINITY), received: lanes(0.0) }
+    }
+
+    /// Makes `y` the outputs for the `drive`. `outgoing` is wᵀ in blocks of columns, see [`blocks`].
+    #[inline(always)]
+    pub(super) fn settle(&mut self, outgoing: &[[f32; LANES]], thresholds: &[f32], settling: &Settling) {
+        for ((excess, drive), &threshold) in self.excess.iter_mut().zip(&self.drive).zip(thresholds) {
+            *excess = drive - f64::from(threshold);
+        }
+        match *settling {
+            Settling::OneShot => self.settle_at_once(outgoing),
+            Settling::Equilibrium { slope, time_step, iterations, tolerance } => {
+                self.y.fill(0.0);
+                for _ in 0..iterations {
+                    if self.step(outgoing, slope, time_step) < tolerance {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One step of Euler's method; returns the largest |dy/dt|.
+    #[inline(always)]
+    fn step(&mut self, outgoing: &[[f32; LANES]], slope: f64, time_step: f64) -> f64 {
+        multiply(outgoing, &self.y, &mut self.received);
+        let mut largest = [0f64; LANES];
+        let lanes = self.excess.as_chunks::<LANES>().0.iter().zip(self.received.as_chunks::<LANES>().0);
+        for ((excess, received), y) in lanes.zip(self.y.as_chunks_mut::<LANES>().0) {
+            for lane in 0..LANES {
+                let change = squash(slope * (excess[lane] + received[lane])) - y[lane];
+                y[lane] += time_step * change;
+                largest[lane] = if change.abs() > largest[lane] { change.abs() } else { largest[lane] };
+            }
+        }
+        largest.into_iter().fold(0.0, f64::max)
+    }
+
+    #[inline(always)]
+    fn settle_at_once(&mut self, outgoing: &[[f32; LANES]]) {
+        multiply(outgoing, &self.drive, &mut self.received);
+        for ((excess, received), y) in self.excess.iter().zip(&self.received).zip(&mut self.y) {
+            *y = squash(excess + received);
+        }
+    }
+}
+
+/// `received_u = Σ_v y_v outgoing_vu` in four partial sums, whatever the vector width: the bits do not depend on it.
+#[inline(always)]
+fn multiply(outgoing: &[[f32; LANES]], y: &[f64], received: &mut [f64]) {
+    let blocks = outgoing.chunks_exact(y.len()).zip(received.as_chunks_mut::<LANES>().0);
+    for (block, received) in blocks {
+        let mut partial = [[0f64; LANES]; 4];
+        for (rows, y) in block.as_chunks::<4>().0.iter().zip(y.as_chunks::<4>().0) {
+            for ((sums, row), &y) in partial.iter_mut().zip(rows).zip(y) {
+                for lane in 0..LANES {
+                    sums[lane] = y.mul_add(f64::from(row[lane]), sums[lane]);
+                }
+            }
+        }
+        let [a, b, c, d] = partial;
+        for lane in 0..LANES {
+            received[lane] = (a[lane] + b[lane]) + (c[lane] + d[lane]);
+        }
+    }
+}
