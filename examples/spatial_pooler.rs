@@ -13,6 +13,7 @@ use hebbian::{
 };
 use hebbian_classifier::{Labelled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
 use hebbian_datasets::transforms::{Threshold, binarise};
+use hebbian_datasets::{ImageShape, grey};
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
@@ -159,7 +160,9 @@ impl Experiment for Arguments {
         flagged("", self.fit().validate())?;
         flagged("", self.readout().validate())?;
         let mut session = Session::open(&self, SpatialPooler::NAME, |arguments, device| {
-            let data = Data::prepare(arguments, |pixels| Ok(binarise(pixels, arguments.binarise, device)?))?;
+            let data = Data::prepare(arguments, |pixels, shape| {
+                Ok(binarise(&brightness(pixels, shape)?, arguments.binarise, device)?)
+            })?;
             validated(&arguments.pooler(&data))?;
             Ok(data)
         })?;
@@ -178,6 +181,14 @@ impl Experiment for Arguments {
         }
         self.draw(&session)?;
         session.finish(&self, &PICTURES)
+    }
+}
+
+/// Pixels of one value each, u8: those of colour images become grey.
+fn brightness(pixels: &Tensor, shape: ImageShape) -> Result<Tensor> {
+    match shape.channels {
+        1 => Ok(pixels.clone()),
+        _ => Ok((grey(pixels, shape)? * 255.0)?.round()?.to_dtype(DType::U8)?),
     }
 }
 

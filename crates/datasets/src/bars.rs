@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn impossible_settings_are_named() {
         let message = |side, probability| Bars::draw(1, side, probability, 0).unwrap_err().to_string();
-        assert_eq!(message(0, 0.5), "side is 0, expected 1 to 256");
-        assert_eq!(message(257, 0.5), "side is 257, expected 1 to 256");
-        assert_eq!(message(8, 1.5), "probability is 1.5, expected 0 to 1");
-        assert_eq!(message(8, f64::NAN), "probability is NaN, expected 0 to 1");
+        assert_eq!(message(0, 0.5), "side is 0, allowed: 1 to 256");
+        assert_eq!(message(257, 0.5), "side is 257, allowed: 1 to 256");
+        assert_eq!(message(8, 1.5), "probability is 1.5, allowed: 0 to 1");
+        assert_eq!(message(8, f64::NAN), "probability is NaN, allowed: 0 to 1");
     }
 }

@@ -89,7 +89,7 @@ pub enum Error {
     },
 
     /// A setting that makes no sense.
-    #[error("{setting} is {value}, allowed {allowed}")]
+    #[error("{setting} is {value}, allowed: {allowed}")]
     Setting {
         /// What it is called.
         setting: &'static str,

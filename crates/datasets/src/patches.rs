@@ -132,7 +132,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let images = Tensor::zeros((2, 12), DType::F32, &Device::Cpu).unwrap();
         let message = |error: Error| error.to_string();
-        let too_large = "patch size is 4, expected 1 to 3, of at least one image";
+        let too_large = "patch size is 4, allowed: 1 to 3, of at least one image";
         assert_eq!(message(centre_patches(&images, (3, 4), 4).unwrap_err()), too_large);
         assert_eq!(message(random_patches(&images, (3, 4), 4, 1, 0).unwrap_err()), too_large);
         let bytes = images.to_dtype(DType::U8).unwrap();

@@ -206,9 +206,9 @@ mod tests {
     fn impossible_settings_are_named() {
         let inputs = smooth(3, 4);
         let message = Zca::fit(&inputs, 0.0).unwrap_err().to_string();
-        assert_eq!(message, "floor is 0, expected a number above 0");
+        assert_eq!(message, "floor is 0, allowed: a number above 0");
         let message = one_over_f(&inputs, (2, 2), f64::NAN).unwrap_err().to_string();
-        assert_eq!(message, "cutoff is NaN, expected a number above 0");
+        assert_eq!(message, "cutoff is NaN, allowed: a number above 0");
         assert!(one_over_f(&inputs, (3, 2), 1.0).is_err());
         assert!(Zca::fit(&inputs, 0.1).unwrap().apply(&smooth(3, 5)).is_err());
     }

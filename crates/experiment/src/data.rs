@@ -45,20 +45,21 @@ pub struct Data {
 impl Data {
     /// Reads, splits and scales the dataset that the experiment's arguments name.
     pub fn load<E: Experiment>(experiment: &E, device: &Device) -> Result<Self> {
-        Self::prepare(experiment, |pixels| Ok(transforms::scale(pixels, device)?))
+        Self::prepare(experiment, |pixels, _| Ok(transforms::scale(pixels, device)?))
     }
 
-    /// Reads and splits the dataset, and makes inputs of its pixels `(examples, inputs)` u8 with `prepare`.
+    /// Reads and splits the dataset, and makes inputs of its pixels `(examples, inputs)` u8 with `prepare`, which is told
+    /// their shape too and may leave one value of several a pixel.
     pub fn prepare<E: Experiment>(
         experiment: &E,
-        prepare: impl Fn(&Tensor) -> Result<Tensor>,
+        prepare: impl Fn(&Tensor, ImageShape) -> Result<Tensor>,
     ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
         let common = experiment.common();
         let dataset = dataset(common)?;
         let split = split(&dataset, common)?;
         let labelled = |examples: &Examples| {
-            let inputs = prepare(examples.images())?;
+            let inputs = prepare(examples.images(), dataset.shape)?;
             let labels = examples.labels().to_device(inputs.device())?;
             anyhow::Ok(Labelled::new(inputs, labels)?)
         };
@@ -68,12 +69,14 @@ impl Data {
             flagged("", Invalid::unless((1..=most).contains(&size), field, size, allowed))?;
         }
         let validation = (!split.validation.is_empty()).then(|| labelled(&split.validation)).transpose()?;
+        let train = labelled(&split.train)?;
+        let ImageShape { height, width, .. } = dataset.shape;
         Ok(Self {
-            train: labelled(&split.train)?,
+            shape: ImageShape { channels: train.inputs().dim(1)? / (height * width), ..dataset.shape },
+            train,
             validation,
             test: labelled(&split.test)?,
             name: dataset.name,
-            shape: dataset.shape,
             classes: dataset.classes,
         })
     }

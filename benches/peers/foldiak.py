@@ -1,6 +1,6 @@
 """The work of the bench `foldiak` in plain numpy, one pattern after the other, float64:
 
-    python3 crates/hebbian/benches/peers/foldiak.py
+    python3 benches/peers/foldiak.py
 
 prints patterns a second, to set beside `cargo bench -p hebbian -- Foldiak`.
 """
