@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 /// The spatial pooler beside raw pixels, untrained columns and columns without boosting
 #[derive(Parser, Clone, Serialize)]
 #[command(version)]
-#[command(mut_arg("units", |arg| arg.default_value("3136").help("Columns")))]
+#[command(mut_arg("units", |arg| arg.default_value("6272").help("Columns")))]
 #[command(mut_arg("epochs", |arg| arg.default_value("3")))]
 #[command(mut_arg("readout_epochs", |arg| arg.hide(true)))]
 struct Arguments {
@@ -32,20 +32,20 @@ struct Arguments {
     common: Common,
 
     /// Which pixels are on: mean (of their own image) or above:N
-    #[arg(long, default_value_t = Threshold::Mean)]
+    #[arg(long, default_value_t = Threshold::Above(30))]
     #[serde(serialize_with = "as_text")]
     binarise: Threshold,
     /// Share of the columns that win
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.05)]
     sparsity: f64,
     /// Where the inputs of a column may lie
     #[arg(long, value_enum, default_value_t = Pool::Square)]
     pool: Pool,
     /// Share of those inputs that a column could connect to
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.15)]
     pool_fraction: f64,
     /// How far a square reaches from its centre
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 6)]
     pool_radius: usize,
     /// Whether a square goes on at the opposite edge
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long, default_value_t = 0.03)]
     decrement: f64,
     /// Overlap below which a column does not compete
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 5)]
     stimulus_threshold: u32,
     /// Boosted overlap below which a winner is dropped
     #[arg(long, default_value_t = 0.0)]
@@ -72,7 +72,7 @@ struct Arguments {
     #[arg(long, default_value_t = 15.0)]
     boost_strength: f64,
     /// Period of the activity duty cycle, in images
-    #[arg(long, default_value_t = 1000.0)]
+    #[arg(long, default_value_t = 1400.0)]
     activity_period: f64,
     /// Which columns are helped to synapses: none, those of the lowest overlap, or those far below the best
     #[arg(long, value_enum, default_value_t = Raised::None)]
@@ -88,7 +88,7 @@ struct Arguments {
     record_while_learning: bool,
 
     /// Penalty of the logistic regression on its squared weights; 1 / C
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 3.0)]
     penalty: f64,
     /// Length of the gradient at which it is done
     #[arg(long, default_value_t = 0.001)]

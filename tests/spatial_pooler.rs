@@ -57,7 +57,7 @@ fn a_pooler_loaded_from_its_checkpoint_has_the_accuracy_that_was_reported() -> R
 
     let sizes = SplitSizes { train: Some(2000), validation: 1000, test: Some(1000) };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let codes = pooler.forward(&binarise(test.images(), Threshold::Mean, &Device::Cpu)?)?;
+    let codes = pooler.forward(&binarise(test.images(), Threshold::Above(30), &Device::Cpu)?)?;
     let scores = codes.matmul(&readout["weight"].t()?)?.broadcast_add(&readout["bias"])?;
     let right = scores.argmax(1)?.eq(test.labels())?.to_dtype(candle_core::DType::F32)?;
     let accuracy = f64::from(right.mean_all()?.to_scalar::<f32>()?);

@@ -72,6 +72,8 @@ pub struct Layer {
     pub config: serde_json::Value,
 }
 
+const NO_RULES: &str = "a stack needs at least one rule";
+
 /// Rules of which each learns from the one below.
 ///
 /// Its state is that of its rules, the tensor `weights` of the lowest as `0.weights`.
@@ -88,7 +90,7 @@ impl Stack {
     /// Puts `rules` on each other, the lowest first: each must take as many inputs as the one below has units.
     pub fn new(rules: Vec<Box<dyn LearningRule>>, learning: Learning) -> Result<Self> {
         if rules.is_empty() {
-            bail!("a stack needs at least one rule");
+            bail!("{NO_RULES}");
         }
         for (layer, pair) in rules.windows(2).enumerate() {
             let (below, above) = (pair[0].weights()?.dim(0)?, pair[1].weights()?.dim(1)?);
@@ -191,14 +193,14 @@ impl LearningRule for Stack {
             let inputs = self.below(learner, inputs)?;
             return self.rules[learner].learn(&inputs);
         }
-        let (lowest, above) = self.rules.split_first_mut().expect("a stack has a rule");
+        let Some((lowest, above)) = self.rules.split_first_mut() else { bail!("{NO_RULES}") };
         let learned = lowest.learn(inputs)?;
         above.iter_mut().try_fold(learned, |learned, rule| rule.learn(&learned.output))
     }
 
     /// The product of all weights: what each unit of the highest rule is made of, in the inputs of the lowest.
     fn weights(&self) -> Result<Tensor> {
-        let (lowest, above) = self.rules.split_first().expect("a stack has a rule");
+        let Some((lowest, above)) = self.rules.split_first() else { bail!("{NO_RULES}") };
         above.iter().try_fold(lowest.weights()?, |below, rule| rule.weights()?.matmul(&below))
     }
 

@@ -36,8 +36,7 @@ pub(super) type Gains = Box<[f32; SOURCES]>;
 
 /// No gain anywhere.
 pub(super) fn no_gains() -> Gains {
-    let zeros = vec![0.0; SOURCES].into_boxed_slice();
-    zeros.try_into().unwrap_or_else(|_| unreachable!("the slice has this length"))
+    Box::new([0.0; SOURCES])
 }
 
 impl Synapses {
