@@ -92,6 +92,17 @@ fn a_ribbon_is_learned_from_as_a_tapestry_is() -> Result<()> {
 }
 
 #[test]
+fn patches_are_learned_from_as_a_tapestry_is() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    EXAMPLE.succeed(&out, &["--video=patches", "--window=10", "--readout-digits=0"])?;
+    let (rows, _) = results(&out)?;
+    assert_eq!(rows.len(), 2);
+    assert!(row(&rows, "multi-winner", None)?["relative_mse"].as_f64().is_some_and(|error| error < 0.9));
+    Ok(())
+}
+
+#[test]
 fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
     EXAMPLE.check_that_killing_makes_no_difference(&[0, 1, 4, 7, 11])
 }

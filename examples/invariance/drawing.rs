@@ -96,10 +96,12 @@ impl Drawing {
 
 const FILM_FRAME_TIME: Duration = Duration::from_millis(100);
 
-/// The rows of each tensor as maps of its shape, side by side; black is a tensor's largest value.
+/// The rows of each tensor as maps of its shape, side by side, colours in grey; black is a tensor's largest value.
 pub(crate) fn film(shown: &[(&Tensor, (usize, usize))]) -> Result<Vec<u8>> {
     let mut film = Film::new(FILM_FRAME_TIME);
-    let values = shown.iter().map(|(tensor, _)| tensor.to_vec2::<f32>());
+    let values = shown.iter().map(|(tensor, (height, width))| {
+        tensor.reshape((tensor.dim(0)?, height * width, ()))?.mean(2)?.to_vec2::<f32>()
+    });
     let values = values.collect::<candle_core::Result<Vec<_>>>()?;
     let largest = |rows: &Vec<Vec<f32>>| rows.iter().flatten().fold(0f32, |most, &value| most.max(value));
     let limits: Vec<f32> = values.iter().map(largest).collect();

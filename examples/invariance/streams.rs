@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
-use hebbian_datasets::{Dataset, Examples, Ribbon, Tapestry, Walk, transforms};
+use hebbian_datasets::{Dataset, Examples, ImageShape, Ribbon, Tapestry, Walk, transforms};
 use hebbian_experiment::{Subject, dataset, flagged};
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const DIGITS: usize = 900;
 
 /// Sequences of views, each pixel of the window an input.
 pub(crate) struct Streams {
-    /// The frames that are learned from, `(frames, window²)`.
+    /// The frames that are learned from, `(frames, window² · channels)`.
     pub(crate) train: Tensor,
     /// Later ones of the same stream, to choose by.
     pub(crate) validation: Option<Tensor>,
@@ -44,7 +44,7 @@ pub(crate) struct Streams {
 /// Digits as short sequences of jittered views.
 #[derive(Clone)]
 pub(crate) struct Digits {
-    /// All views, those of one digit together, `(digits · views, window²)`.
+    /// All views, those of one digit together, `(digits · views, window² · channels)`.
     pub(crate) frames: Tensor,
     /// Views of a digit.
     pub(crate) views: usize,
@@ -86,8 +86,9 @@ impl Digits {
             flagged("", Invalid::unless(count <= examples.len(), field, count, allowed))?;
             let examples = examples.first(count)?;
             let shifts = jitter(count, arguments.views, &mut Generator::new(arguments.common.seed, jitters))?;
+            let views = shifted(examples.images(), dataset.shape, &shifts, window)?;
             anyhow::Ok(Self {
-                frames: shifted(examples.images(), &shifts, window)?.to_device(device)?,
+                frames: transforms::scale(&views, device)?,
                 views: arguments.views,
                 labels: examples.labels().to_device(device)?,
             })
@@ -137,26 +138,31 @@ fn jitter(digits: usize, views: usize, draws: &mut Generator) -> Result<Vec<Vec<
     Ok(draws.into_iter().map(walk).collect())
 }
 
-/// The middle of u8 `images (images, side²)`, `window` pixels wide, moved by each of an image's shifts: f32
-/// `(images · shifts, window²)`. Beyond an image there is nothing.
-fn shifted(images: &Tensor, shifts: &[Vec<(i64, i64)>], window: usize) -> Result<Tensor> {
-    let side = images.dim(1)?.isqrt();
+/// The middle of u8 `images` of the form `shape`, `window` pixels wide, moved by each of an image's shifts: u8
+/// `(images · shifts, window² · channels)`. Beyond an image there is nothing.
+fn shifted(images: &Tensor, shape: ImageShape, shifts: &[Vec<(i64, i64)>], window: usize) -> Result<Tensor> {
+    let ImageShape { height, width, channels } = shape;
     let pixels = images.flatten_all()?.to_vec1::<u8>()?;
-    let middle = (side as i64 - window as i64) / 2;
+    let middle = |side: usize| (side as i64 - window as i64) / 2;
     let mut frames = Vec::new();
-    for (image, shifts) in pixels.chunks_exact(side * side).zip(shifts) {
+    for (image, shifts) in pixels.chunks_exact(shape.inputs()).zip(shifts) {
         for (dx, dy) in shifts {
             for y in 0..window as i64 {
                 for x in 0..window as i64 {
-                    let (x, y) = (x + middle + dx, y + middle + dy);
-                    let inside = (0..side as i64).contains(&x) && (0..side as i64).contains(&y);
-                    frames.push(if inside { image[y as usize * side + x as usize] } else { 0 });
+                    let (x, y) = (x + middle(width) + dx, y + middle(height) + dy);
+                    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
+                    match inside {
+                        true => {
+                            frames.extend(&image[(y as usize * width + x as usize) * channels..][..channels])
+                        }
+                        false => frames.extend(std::iter::repeat_n(0, channels)),
+                    }
                 }
             }
         }
     }
     let count = shifts.iter().map(Vec::len).sum::<usize>();
-    Ok(transforms::scale(&Tensor::from_vec(frames, (count, window * window), &Device::Cpu)?, &Device::Cpu)?)
+    Ok(Tensor::from_vec(frames, (count, window * window * channels), &Device::Cpu)?)
 }
 
 impl Streams {
@@ -166,14 +172,16 @@ impl Streams {
         let (train, test) = (arguments.frames(), arguments.test_frames());
         let validation_start = train.max(VALIDATION_START);
         let test_start = (validation_start + common.validation_size).max(TEST_START);
-        let stream =
-            stream(arguments.video, &dataset.train, FIRST_DIGIT, arguments.window, test_start + test)?;
-        let unseen = self::stream(arguments.video, &dataset.test, 0, arguments.window, test)?;
+        let stream = stream(arguments, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
+        let unseen = self::stream(arguments, &dataset, &dataset.test, 0, test)?;
         let frames = |stream: &dyn Stream, first: usize, count: usize| {
             anyhow::Ok(transforms::scale(&stream.frames(common.seed, first, count)?, device)?)
         };
         let held_out = frames(&*stream, test_start, test)?;
-        let window = held_out.dim(1)?.isqrt();
+        let window = match arguments.video {
+            Video::Ribbon => dataset.shape.width,
+            Video::Tapestry | Video::Patches => arguments.window,
+        };
         let validation = match common.validation_size {
             0 => None,
             count => Some(frames(&*stream, validation_start, count)?),
@@ -188,7 +196,10 @@ impl Streams {
             window,
             classes: dataset.classes,
             digits: readouts.then(|| Digits::both(arguments, &dataset, window, device)).transpose()?,
-            shifts: shifted(dataset.test.images(), &shifts, window)?.to_device(device)?,
+            shifts: transforms::scale(
+                &shifted(dataset.test.images(), dataset.shape, &shifts, window)?,
+                device,
+            )?,
             name: dataset.name,
         })
     }
@@ -196,14 +207,14 @@ impl Streams {
 
 /// The stream that `frames` frames can be taken from.
 fn stream(
-    video: Video,
+    arguments: &Arguments,
+    dataset: &Dataset,
     examples: &Examples,
     first: usize,
-    window: usize,
     frames: usize,
 ) -> Result<Box<dyn Stream>> {
-    let images = examples.images();
-    match video {
+    let (images, window) = (examples.images(), arguments.window);
+    match arguments.video {
         Video::Tapestry => {
             let first = first.min(images.dim(0)?);
             let images = images.narrow(0, first, DIGITS.min(images.dim(0)? - first))?;
@@ -214,7 +225,20 @@ fn stream(
             let images = images.narrow(0, 0, (frames / side + 2).min(images.dim(0)?))?;
             Ok(Box::new(Ribbon::new(&images)?))
         }
+        Video::Patches => {
+            let side = dataset.shape.height.min(dataset.shape.width);
+            let allowed = format!("1 to {side}, an image's side");
+            flagged("", Invalid::unless((1..=side).contains(&window), "window", window, allowed))?;
+            Ok(Box::new(Patches { images: images.clone(), shape: dataset.shape, window }))
+        }
     }
+}
+
+/// Windows at random places of random images, in all their colours: a stream in which no frame has to do with the next.
+struct Patches {
+    images: Tensor,
+    shape: ImageShape,
+    window: usize,
 }
 
 /// Every shift of up to 2 pixels in either direction.
@@ -240,5 +264,22 @@ impl Stream for Tapestry {
 impl Stream for Ribbon {
     fn frames(&self, _seed: u64, first: usize, count: usize) -> Result<Tensor> {
         Ok(self.frames(first..first + count)?)
+    }
+}
+
+impl Stream for Patches {
+    fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor> {
+        let Self { images, shape, window } = self;
+        let draws = Generator::new(seed, "patches").uniform((first + count, 3), 0.0, 1.0, &Device::Cpu)?;
+        let draws = draws.narrow(0, first, count)?.to_vec2::<f32>()?;
+        let below = |draw: f32, limit: usize| ((f64::from(draw) * limit as f64) as usize).min(limit - 1);
+        let place = |draw: f32, side: usize| {
+            below(draw, side - window + 1) as i64 - (side as i64 - *window as i64) / 2
+        };
+        let places =
+            draws.iter().map(|draw| vec![(place(draw[1], shape.width), place(draw[2], shape.height))]);
+        let chosen: Vec<u32> = draws.iter().map(|draw| below(draw[0], images.dims()[0]) as u32).collect();
+        let chosen = images.index_select(&Tensor::from_vec(chosen, count, &Device::Cpu)?, 0)?;
+        shifted(&chosen, *shape, &places.collect::<Vec<_>>(), *window)
     }
 }
