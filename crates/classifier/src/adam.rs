@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var, bail};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
@@ -108,16 +108,14 @@ struct Rates {
     second_scale: f32,
 }
 
-impl Rates {
-    #[inline(always)]
-    fn descend(self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let moments = first.iter_mut().zip(second);
-        for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
-            *first = self.beta1 * *first + (1.0 - self.beta1) * gradient;
-            *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
-            let root = (*second * self.second_scale).sqrt() + self.eps;
-            *weight = self.keep * *weight - self.step * *first / root;
-        }
+#[multiversion(targets = "simd")]
+fn descend(rates: Rates, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+    let moments = first.iter_mut().zip(second);
+    for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
+        *first = rates.beta1 * *first + (1.0 - rates.beta1) * gradient;
+        *second = rates.beta2 * *second + (1.0 - rates.beta2) * gradient * gradient;
+        let root = (*second * rates.second_scale).sqrt() + rates.eps;
+        *weight = rates.keep * *weight - rates.step * *first / root;
     }
 }
 
@@ -153,7 +151,7 @@ impl InplaceOp2 for Kernel<'_> {
         let chunks = weights[from..to].par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments);
         let rates = self.rates;
         chunks.for_each(|((weights, gradient), (first, second))| {
-            Arch::new().dispatch(|| rates.descend(weights, gradient, first, second));
+            descend(rates, weights, gradient, first, second);
         });
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
@@ -189,13 +189,10 @@ impl InplaceOp3 for Kernel {
         let groups: Vec<&[Claim]> = self.claims.chunk_by(same_unit).collect();
         let mut rows: Vec<_> = cpu::rows_mut(weights, columns, &self.rows).into_iter().zip(groups).collect();
         let buffer = || vec![0.0; columns];
-        let magnitudes =
-            rows.par_iter().with_min_len(ROWS_A_TASK).map_init(buffer, |change, (weights, claims)| {
-                Arch::new().dispatch(|| {
-                    batch.row_change(weights, claims, change);
-                    largest_magnitude(change)
-                })
-            });
+        let magnitudes = rows
+            .par_iter()
+            .with_min_len(ROWS_A_TASK)
+            .map_init(buffer, |change, (weights, claims)| largest_change(&batch, weights, claims, change));
         let largest = f32::from_bits(magnitudes.max().unwrap_or(0));
         if !largest.is_finite() {
             bail!("the update is not finite: no weight was changed");
@@ -206,10 +203,7 @@ impl InplaceOp3 for Kernel {
             Scale::LargestIs(rate) => (rate / f64::from(self.largest.get())) as f32,
         };
         rows.par_iter_mut().with_min_len(ROWS_A_TASK).for_each_init(buffer, |change, (weights, claims)| {
-            Arch::new().dispatch(|| {
-                batch.row_change(weights, claims, change);
-                weights.iter_mut().zip(change.iter()).for_each(|(weight, change)| *weight += scale * change);
-            });
+            add_change(&batch, weights, claims, change, scale);
         });
         Ok(())
     }
@@ -236,10 +230,19 @@ impl Batch<'_> {
     }
 }
 
-/// The bits of the largest magnitude. Compared as integers, a NaN is larger than infinity and never lost.
-#[inline(always)]
-fn largest_magnitude(values: &[f32]) -> u32 {
-    values.iter().fold(0, |largest, value| largest.max(value.abs().to_bits()))
+/// The bits of the largest magnitude of a row's change. Compared as integers, a NaN is larger than infinity and never
+/// lost.
+#[multiversion(targets = "simd")]
+fn largest_change(batch: &Batch<'_>, weights: &[f32], claims: &[Claim], change: &mut [f32]) -> u32 {
+    batch.row_change(weights, claims, change);
+    change.iter().fold(0, |largest, value| largest.max(value.abs().to_bits()))
+}
+
+/// Adds a row's change times `scale` to its weights.
+#[multiversion(targets = "simd")]
+fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], change: &mut [f32], scale: f32) {
+    batch.row_change(weights, claims, change);
+    weights.iter_mut().zip(change).for_each(|(weight, change)| *weight += scale * *change);
 }
 
 #[cfg(test)]

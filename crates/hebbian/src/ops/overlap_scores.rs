@@ -1,7 +1,7 @@
 //! How well each unit matches each sample, weighed by what else the unit could match.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
@@ -58,21 +58,19 @@ impl CustomOp1 for Scores {
         let mut scores = vec![0f32; products.len()];
         let rows = scores.par_chunks_mut(units).zip(products.par_chunks(units)).zip(&self.inverse_lengths);
         rows.with_min_len(ROWS_A_TASK).for_each(|((scores, products), &inverse_length)| {
-            Arch::new().dispatch(|| self.score_row(scores, products, inverse_length));
+            score_row(self, scores, products, inverse_length);
         });
         Ok((CpuStorage::F32(scores), layout.shape().clone()))
     }
 }
 
-impl Scores {
-    #[inline(always)]
-    fn score_row(&self, scores: &mut [f32], products: &[f32], inverse_length: f32) {
-        let units = products.iter().zip(&self.inverse_norms).zip(&self.gates);
-        for (score, ((product, inverse_norm), gate)) in scores.iter_mut().zip(units) {
-            let distance = 1.0 - product * inverse_norm * inverse_length;
-            // A NaN stays one: it must reach the update, which refuses it.
-            *score = gate / if distance < DISTANCE_FLOOR { DISTANCE_FLOOR } else { distance };
-        }
+#[multiversion(targets = "simd")]
+fn score_row(of: &Scores, scores: &mut [f32], products: &[f32], inverse_length: f32) {
+    let units = products.iter().zip(&of.inverse_norms).zip(&of.gates);
+    for (score, ((product, inverse_norm), gate)) in scores.iter_mut().zip(units) {
+        let distance = 1.0 - product * inverse_norm * inverse_length;
+        // A NaN stays one: it must reach the update, which refuses it.
+        *score = gate / if distance < DISTANCE_FLOOR { DISTANCE_FLOOR } else { distance };
     }
 }
 

@@ -1,7 +1,7 @@
 //! Norms of rows, kept up to date instead of recomputed.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
@@ -65,12 +65,17 @@ impl InplaceOp2 for Refresh {
         let entries = cpu::rows_mut(norms, 1, &self.rows).into_par_iter().zip(&self.rows);
         entries.with_min_len(ROWS_A_TASK).for_each(|(entry, &row)| {
             let row = &weights[row as usize * columns..][..columns];
-            entry[0] = Arch::new().dispatch(|| match self.norm {
-                RowNorm::Euclidean => cpu::sum_of(row, |value| value * value).sqrt(),
-                RowNorm::Maximum => row.iter().fold(0f32, |most, value| most.max(value.abs())),
-            });
+            entry[0] = norm_of(row, self.norm);
         });
         Ok(())
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn norm_of(row: &[f32], norm: RowNorm) -> f32 {
+    match norm {
+        RowNorm::Euclidean => cpu::sum_of(row, |value| value * value).sqrt(),
+        RowNorm::Maximum => row.iter().fold(0f32, |most, value| most.max(value.abs())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A running average along time.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use pulp::Arch;
+use multiversion::multiversion;
 
 use super::cpu;
 
@@ -34,15 +34,18 @@ impl CustomOp1 for RunningAverage {
         let (_, units) = layout.shape().dims2()?;
         let mut averages = cpu::values(storage, layout)?.to_vec();
         let mut average = vec![0f32; units];
-        Arch::new().dispatch(|| {
-            for row in averages.chunks_exact_mut(units.max(1)) {
-                for (value, average) in row.iter_mut().zip(&mut average) {
-                    *average += self.0 * (*value - *average);
-                    *value = *average;
-                }
-            }
-        });
+        for row in averages.chunks_exact_mut(units.max(1)) {
+            follow(&mut average, row, self.0);
+        }
         Ok((CpuStorage::F32(averages), layout.shape().clone()))
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn follow(average: &mut [f32], row: &mut [f32], rate: f32) {
+    for (value, average) in row.iter_mut().zip(average) {
+        *average += rate * (*value - *average);
+        *value = *average;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sign(w) |w|^e`, the synapse as a rule with Lebesgue norm `p = e + 1` sees it.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
@@ -69,13 +69,13 @@ impl InplaceOp2 for Refresh<'_> {
 const ROWS_A_TASK: usize = 16;
 
 /// Whole exponents up to 3 are products, which vectorise; `powf` does not.
+#[multiversion(targets = "simd")]
 fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {
-    let arch = Arch::new();
     let pairs = powers.iter_mut().zip(weights);
     if exponent == 2.0 {
-        arch.dispatch(|| pairs.for_each(|(power, w)| *power = w * w.abs()));
+        pairs.for_each(|(power, w)| *power = w * w.abs());
     } else if exponent == 3.0 {
-        arch.dispatch(|| pairs.for_each(|(power, w)| *power = w * w * w));
+        pairs.for_each(|(power, w)| *power = w * w * w);
     } else {
         let exponent = exponent as f32;
         pairs.for_each(|(power, w)| {

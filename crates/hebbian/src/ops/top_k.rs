@@ -1,7 +1,7 @@
 //! The k largest of each row, in rank order, ties to the lowest index.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
-use pulp::{Arch, Simd, WithSimd};
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
@@ -72,30 +72,15 @@ const LONGEST_LIST: usize = 64;
 /// Fills `ranked` with the indices of the largest values of `row`; up to [`LONGEST_LIST`] of them, nothing is allocated.
 pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     if ranked.len() <= LONGEST_LIST {
-        Arch::new().dispatch(Scan { row, ranked });
+        scan_row(row, ranked);
     } else {
         sort_row(row, ranked);
     }
 }
 
-/// The arguments of [`scan_row`]: what is called from a closure of its length would get no vectors.
-struct Scan<'a> {
-    row: &'a [f32],
-    ranked: &'a mut [u32],
-}
-
-impl WithSimd for Scan<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        scan_row(self.row, self.ranked);
-    }
-}
-
 /// Keeps the best so far in order. Nearly all blocks are passed over after one vector comparison with the last of
 /// them; equal values come in index order, so a later one never displaces an earlier one.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn scan_row(row: &[f32], ranked: &mut [u32]) {
     const BLOCK: usize = 64;
     let mut best = [f32::NEG_INFINITY; LONGEST_LIST];
