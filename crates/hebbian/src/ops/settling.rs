@@ -91,6 +91,8 @@ pub(super) fn matrix(blocks: &[[f32; LANES]], units: usize) -> Vec<f32> {
 
 /// Where one pattern settles after the other, on the CPU.
 pub(super) struct Basin {
+    /// Units, filled up to whole rows of four: the rows of the lanes past them would add nothing.
+    rows: usize,
     /// What the inputs bring, `d`.
     pub(super) drive: Vec<f64>,
     /// The outputs.
@@ -104,7 +106,14 @@ pub(super) struct Basin {
 impl Basin {
     pub(super) fn new(units: usize) -> Self {
         let lanes = |value: f64| vec![value; units.next_multiple_of(LANES)];
-        Self { drive: lanes(0.0), y: lanes(0.0), excess: lanes(f64::NEG_INFINITY), received: lanes(0.0) }
+        let rows = units.next_multiple_of(4);
+        Self {
+            rows,
+            drive: lanes(0.0),
+            y: lanes(0.0),
+            excess: lanes(f64::NEG_INFINITY),
+            received: lanes(0.0),
+        }
     }
 
     /// Makes `y` the outputs for the `drive`. `outgoing` is wᵀ in blocks of columns, see [`blocks`].
@@ -117,8 +126,13 @@ impl Basin {
             Settling::OneShot => self.settle_at_once(outgoing),
             Settling::Equilibrium { slope, time_step, iterations, tolerance } => {
                 self.y.fill(0.0);
-                for _ in 0..iterations {
-                    if self.step(outgoing, slope, time_step) < tolerance {
+                self.received.fill(0.0);
+                for iteration in 0..iterations {
+                    // All outputs begin at 0, of which nothing is received.
+                    if iteration > 0 {
+                        multiply(outgoing, &self.y[..self.rows], &mut self.received);
+                    }
+                    if self.step(slope, time_step) < tolerance {
                         break;
                     }
                 }
@@ -128,8 +142,7 @@ impl Basin {
 
     /// One step of Euler's method; returns the largest |dy/dt|.
     #[inline(always)]
-    fn step(&mut self, outgoing: &[[f32; LANES]], slope: f64, time_step: f64) -> f64 {
-        multiply(outgoing, &self.y, &mut self.received);
+    fn step(&mut self, slope: f64, time_step: f64) -> f64 {
         let mut largest = [0f64; LANES];
         let lanes = self.excess.as_chunks::<LANES>().0.iter().zip(self.received.as_chunks::<LANES>().0);
         for ((excess, received), y) in lanes.zip(self.y.as_chunks_mut::<LANES>().0) {
@@ -144,7 +157,7 @@ impl Basin {
 
     #[inline(always)]
     fn settle_at_once(&mut self, outgoing: &[[f32; LANES]]) {
-        multiply(outgoing, &self.drive, &mut self.received);
+        multiply(outgoing, &self.drive[..self.rows], &mut self.received);
         for ((excess, received), y) in self.excess.iter().zip(&self.received).zip(&mut self.y) {
             *y = squash(excess + received);
         }
@@ -154,8 +167,8 @@ impl Basin {
 /// `received_u = Σ_v y_v outgoing_vu` in four partial sums, whatever the vector width: the bits do not depend on it.
 #[inline(always)]
 fn multiply(outgoing: &[[f32; LANES]], y: &[f64], received: &mut [f64]) {
-    let blocks = outgoing.chunks_exact(y.len()).zip(received.as_chunks_mut::<LANES>().0);
-    for (block, received) in blocks {
+    let blocks = outgoing.chunks_exact(received.len());
+    for (block, received) in blocks.zip(received.as_chunks_mut::<LANES>().0) {
         let mut partial = [[0f64; LANES]; 4];
         for (rows, y) in block.as_chunks::<4>().0.iter().zip(y.as_chunks::<4>().0) {
             for ((sums, row), &y) in partial.iter_mut().zip(rows).zip(y) {
