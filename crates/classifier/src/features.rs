@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::Module;
+use hebbian_sparse::{Panels, SparseRows};
 use hebbian_training::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,8 @@ impl FeaturesConfig {
 pub struct Features {
     config: FeaturesConfig,
     weights: Tensor,
+    /// The weights once more, for inputs that are mostly zeros; none away from the CPU.
+    panels: Option<Panels>,
     scale: f64,
 }
 
@@ -58,8 +61,7 @@ const FLOOR: f64 = 1e-12;
 impl Features {
     /// Features of `weights`, their scale taken from the training `inputs (examples, inputs)`.
     pub fn fit(config: FeaturesConfig, weights: Tensor, inputs: &Tensor) -> Result<Self> {
-        config.validate()?;
-        let mut features = Self { config, weights, scale: 1.0 };
+        let mut features = Self::unscaled(config, weights)?;
         if features.config.scale == FeatureScale::Rms {
             let sample = inputs.narrow(0, 0, inputs.dim(0)?.min(SCALE_EXAMPLES))?;
             let mean_square = respond(&features, &sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
@@ -70,12 +72,18 @@ impl Features {
 
     /// Features with a saved `scale` (a scalar).
     pub fn with_scale(config: FeaturesConfig, weights: Tensor, scale: &Tensor) -> Result<Self> {
-        config.validate()?;
         let scale = f64::from(scale.to_scalar::<f32>()?);
         if !(scale.is_finite() && scale > 0.0) {
             bail!("feature scale is {scale}, expected a number above 0");
         }
-        Ok(Self { config, weights, scale })
+        Ok(Self { scale, ..Self::unscaled(config, weights)? })
+    }
+
+    fn unscaled(config: FeaturesConfig, weights: Tensor) -> Result<Self> {
+        config.validate()?;
+        let weights = weights.contiguous()?;
+        let panels = weights.device().is_cpu().then(|| Panels::of(&weights)).transpose()?;
+        Ok(Self { config, weights, panels, scale: 1.0 })
     }
 
     /// What all features are divided by, a scalar f32.
@@ -100,8 +108,12 @@ impl Features {
 
 impl Module for Features {
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
-        let response = self.unit_length(inputs)?.matmul(&self.weights.t()?)?.relu()?;
-        power(&response, self.config.power)? * (1.0 / self.scale)
+        let inputs = self.unit_length(inputs)?;
+        let response = match (&self.panels, SparseRows::of(&inputs)?) {
+            (Some(panels), Some(rows)) => panels.product(&rows)?,
+            _ => inputs.matmul(&self.weights.t()?)?,
+        };
+        power(&response.relu()?, self.config.power)? * (1.0 / self.scale)
     }
 }
 

@@ -108,5 +108,10 @@ fn foldiak(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, stream, foldiak);
+/// As the examples do: work is handed over faster by a thread of the pool than by one outside it.
+fn threads(_: &mut Criterion) {
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("the first pool");
+}
+
+criterion_group!(benches, threads, step, stream, foldiak);
 criterion_main!(benches);

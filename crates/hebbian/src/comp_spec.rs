@@ -42,7 +42,8 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{
-    Competition, LENGTH_FLOOR, RowNorm, Scale, Strength, overlap_scores, refresh_row_norms, row_norms, top_k,
+    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, overlap_scores, refresh_row_norms,
+    row_norms, top_k,
 };
 use crate::rule::{Learned, LearningRule, check_state};
 
@@ -107,6 +108,7 @@ pub struct CompSpec {
     anneal: f64,
     weights: Tensor,
     specialization: Tensor,
+    products: Currents,
     /// |w| of each row.
     norms: Tensor,
     /// The largest magnitude of each row: whether a charged rule must come back to length 1.
@@ -144,7 +146,8 @@ impl CompSpec {
     fn with_state(config: CompSpecConfig, weights: Tensor, specialization: Tensor) -> Result<Self> {
         let norms = specialization.zeros_like()?;
         let maxima = config.charge.is_some().then(|| specialization.zeros_like()).transpose()?;
-        let rule = Self { config, anneal: 1.0, weights, specialization, norms, maxima };
+        let products = Currents::new(1.0);
+        let mut rule = Self { config, anneal: 1.0, weights, specialization, products, norms, maxima };
         rule.refresh(None)?;
         Ok(rule)
     }
@@ -154,7 +157,8 @@ impl CompSpec {
         self.specialization.copy()
     }
 
-    fn refresh(&self, rows: Option<&[u32]>) -> Result<()> {
+    fn refresh(&mut self, rows: Option<&[u32]>) -> Result<()> {
+        self.products.changed(&self.weights, rows)?;
         refresh_row_norms(&self.norms, &self.weights, RowNorm::Euclidean, rows)?;
         match &self.maxima {
             Some(maxima) => refresh_row_norms(maxima, &self.weights, RowNorm::Maximum, rows),
@@ -176,7 +180,8 @@ impl CompSpec {
     }
 
     /// Brings all rows back to length 1 if a weight is past the bound.
-    fn shorten(&self, maxima: &Tensor, bound: f64) -> Result<()> {
+    fn shorten(&mut self, bound: f64) -> Result<()> {
+        let Some(maxima) = &self.maxima else { return Ok(()) };
         let largest = maxima.max(0)?;
         let divisors = self.norms.maximum(LENGTH_FLOOR)?;
         if self.weights.device().is_cpu() {
@@ -215,7 +220,7 @@ impl LearningRule for CompSpec {
     /// Passes the plain products upward; the update's size is its largest entry.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         let rate = self.config.learning_rate * self.anneal;
-        let products = inputs.matmul(&self.weights.t()?)?;
+        let products = self.products.of(&self.weights, inputs)?;
         let lengths = inputs.sqr()?.sum(1)?.sqrt()?.maximum(LENGTH_FLOOR)?;
         let unspecialized = self.specialization.affine(-1.0, 1.0)?.sqr()?;
         let scores = overlap_scores(&products, &self.norms, &lengths, &unspecialized)?;
@@ -243,8 +248,8 @@ impl LearningRule for CompSpec {
         let updated = competition.update(&self.weights)?;
         self.specialization = specialization;
         self.refresh(updated.rows.as_deref())?;
-        if let (Some(maxima), Some(charge)) = (&self.maxima, self.config.charge) {
-            self.shorten(maxima, charge.largest_weight)?;
+        if let Some(charge) = self.config.charge {
+            self.shorten(charge.largest_weight)?;
         }
         let repelled = charge.map(|(repelled, _)| repelled);
         Ok(Learned { output: products, winners, repelled, update_size: updated.largest })

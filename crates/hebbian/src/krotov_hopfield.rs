@@ -41,7 +41,7 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{Competition, Scale, Strength, refresh_signed_power, top_k};
+use crate::ops::{Competition, Currents, Scale, Strength, refresh_signed_power, top_k};
 use crate::rule::{Learned, LearningRule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
@@ -94,8 +94,8 @@ pub struct KrotovHopfield {
     config: KrotovHopfieldConfig,
     anneal: f64,
     weights: Tensor,
-    /// `sign(w) |w|^(p-1)`, kept beside the weights; at p = 2 the weights themselves serve.
-    synapses: Option<Tensor>,
+    /// Sees the weights as synapses, `sign(w) |w|^(p-1)`.
+    currents: Currents,
 }
 
 impl KrotovHopfield {
@@ -112,7 +112,7 @@ impl KrotovHopfield {
         config.validate()?;
         let shape = (config.units, inputs);
         let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
-        Self::with_weights(config, weights)
+        Ok(Self::with_weights(config, weights))
     }
 
     /// A layer that goes on from a saved state, on the device of its tensors.
@@ -120,32 +120,24 @@ impl KrotovHopfield {
         config.validate()?;
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         check_state(&state, &[("weights", (config.units, inputs).into())])?;
-        Self::with_weights(config, state["weights"].copy()?)
+        Ok(Self::with_weights(config, state["weights"].copy()?))
     }
 
-    fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Result<Self> {
-        let synapses = (config.p != 2.0).then(|| weights.zeros_like()).transpose()?;
-        let rule = Self { config, anneal: 1.0, weights, synapses };
-        rule.refresh(None)?;
-        Ok(rule)
+    fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Self {
+        let currents = Currents::new(config.p - 1.0);
+        Self { config, anneal: 1.0, weights, currents }
     }
 
     /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
     pub fn synapses(&self) -> Result<Tensor> {
-        self.synapses.as_ref().unwrap_or(&self.weights).copy()
+        let synapses = self.weights.zeros_like()?;
+        refresh_signed_power(&synapses, &self.weights, self.config.p - 1.0, None)?;
+        Ok(synapses)
     }
 
     /// The p-norm of each unit's weights, `(units)`: 1 once a unit has converged.
     pub fn norms(&self) -> Result<Tensor> {
         self.weights.abs()?.powf(self.config.p)?.sum(1)?.powf(1.0 / self.config.p)
-    }
-
-    /// Recomputes the synapses of the named rows, or of all.
-    fn refresh(&self, rows: Option<&[u32]>) -> Result<()> {
-        match &self.synapses {
-            Some(synapses) => refresh_signed_power(synapses, &self.weights, self.config.p - 1.0, rows),
-            None => Ok(()),
-        }
     }
 }
 
@@ -170,8 +162,7 @@ impl LearningRule for KrotovHopfield {
 
     /// Passes the currents upward; the update's size is its largest entry before the scaling.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        let synapses = self.synapses.as_ref().unwrap_or(&self.weights);
-        let currents = inputs.matmul(&synapses.t()?)?;
+        let currents = self.currents.of(&self.weights, inputs)?;
         let ranks = top_k(&currents, self.config.k)?;
         let winners = ranks.narrow(1, 0, 1)?;
         let repelled = ranks.narrow(1, self.config.k - 1, 1)?.squeeze(1)?;
@@ -185,7 +176,7 @@ impl LearningRule for KrotovHopfield {
             scale: Scale::LargestIs(self.config.learning_rate * self.anneal),
         };
         let updated = competition.update(&self.weights)?;
-        self.refresh(updated.rows.as_deref())?;
+        self.currents.changed(&self.weights, updated.rows.as_deref())?;
         Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
     }
 
@@ -200,7 +191,7 @@ impl LearningRule for KrotovHopfield {
     fn restore(&mut self, state: State) -> Result<()> {
         check_state(&state, &[("weights", self.weights.shape().clone())])?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
-        self.refresh(None)
+        self.currents.changed(&self.weights, None)
     }
 }
 

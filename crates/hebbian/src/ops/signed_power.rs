@@ -70,9 +70,11 @@ const ROWS_A_TASK: usize = 16;
 
 /// Whole exponents up to 3 are products, which vectorise; `powf` does not.
 #[multiversion(targets = "simd")]
-fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {
+pub(super) fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {
     let pairs = powers.iter_mut().zip(weights);
-    if exponent == 2.0 {
+    if exponent == 1.0 {
+        pairs.for_each(|(power, w)| *power = *w);
+    } else if exponent == 2.0 {
         pairs.for_each(|(power, w)| *power = w * w.abs());
     } else if exponent == 3.0 {
         pairs.for_each(|(power, w)| *power = w * w * w);

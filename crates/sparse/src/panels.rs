@@ -1,0 +1,353 @@
+//! Weights in the order in which a sparse product reads them.
+
+use std::fmt;
+
+use candle_core::{Result, Storage, Tensor, bail};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::rows::{SparseRows, TILE};
+
+/// Units side by side in a panel: eight vectors of 512 bits, as many sums as it takes to hide the time of an addition.
+const WIDTH: usize = 128;
+/// Vectors that are summed at a time.
+const SUMS: usize = 8;
+
+/// The weights of one input to all units of a panel, or a sum for each of them; no vector of it lies across two lines of
+/// the cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Lanes([f32; WIDTH]);
+
+/// What a row of weights becomes before it is multiplied: `map(weights, row)` fills `row`.
+pub type RowMap<'a> = &'a (dyn Fn(&[f32], &mut [f32]) + Sync);
+
+/// A copy of weights `(units, inputs)` in panels of 128 units, the weights of one input together within a panel.
+///
+/// ```text
+/// (panels, inputs, 128)        the last panel ends in zeros
+/// ```
+///
+/// It is kept up to date lazily: [`mark`](Self::mark) notes the rows that changed, and the next
+/// [`refreshed_product`](Self::refreshed_product) rewrites each panel's share of them just before it reads the panel
+/// anyway.
+#[derive(Clone)]
+pub struct Panels {
+    units: usize,
+    inputs: usize,
+    values: Vec<Lanes>,
+    stale: Stale,
+}
+
+/// The rows that no longer hold what the weights do.
+#[derive(Clone)]
+enum Stale {
+    All,
+    /// Ascending.
+    Rows(Vec<u32>),
+}
+
+impl fmt::Debug for Panels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { units, inputs, .. } = self;
+        formatter.debug_struct("Panels").field("units", units).field("inputs", inputs).finish_non_exhaustive()
+    }
+}
+
+impl Panels {
+    /// Panels for `units` and `inputs`, every row yet to be refreshed.
+    pub fn new(units: usize, inputs: usize) -> Self {
+        let values = vec![Lanes([0.0; WIDTH]); units.div_ceil(WIDTH) * inputs];
+        Self { units, inputs, values, stale: Stale::All }
+    }
+
+    /// Panels of `weights (units, inputs)`, a contiguous f32 tensor on the CPU.
+    pub fn of(weights: &Tensor) -> Result<Self> {
+        let (units, inputs) = weights.dims2()?;
+        let mut panels = Self::new(units, inputs);
+        with_values(weights, |weights| {
+            panels.refresh_all(weights, &|weights, row| row.copy_from_slice(weights))
+        })?;
+        Ok(panels)
+    }
+
+    /// Notes that these `rows` of the weights (ascending) have changed; `None` means any of them.
+    pub fn mark(&mut self, rows: Option<&[u32]>) {
+        match (&mut self.stale, rows) {
+            (Stale::All, _) => {}
+            (_, None) => self.stale = Stale::All,
+            (Stale::Rows(stale), Some(rows)) if stale.is_empty() => stale.extend_from_slice(rows),
+            (Stale::Rows(stale), Some(rows)) => {
+                stale.extend_from_slice(rows);
+                stale.sort_unstable();
+                stale.dedup();
+            }
+        }
+    }
+
+    /// `x wᵀ (batch, units)` for what [`Panels::of`] was given.
+    pub fn product(&self, rows: &SparseRows) -> Result<Tensor> {
+        let mut output = self.output(rows)?;
+        self.stripes(&mut output)
+            .into_par_iter()
+            .zip(self.values.par_chunks_exact(self.inputs.max(1)))
+            .for_each_init(Vec::new, |sums, (stripes, panel)| multiply(panel, rows, stripes, sums));
+        self.tensor(output, rows)
+    }
+
+    /// `x map(w)ᵀ (batch, units)` for `weights (units, inputs)`, of which only marked rows may have changed.
+    pub fn refreshed_product(
+        &mut self,
+        rows: &SparseRows,
+        weights: &Tensor,
+        map: RowMap<'_>,
+    ) -> Result<Tensor> {
+        if weights.dims() != [self.units, self.inputs] {
+            bail!("weights {:?} in panels for {:?}", weights.dims(), (self.units, self.inputs));
+        }
+        let mut output = self.output(rows)?;
+        let stripes = self.stripes(&mut output);
+        let (units, inputs) = (self.units, self.inputs);
+        let stale = std::mem::replace(&mut self.stale, Stale::Rows(Vec::new()));
+        let panels = self.values.par_chunks_exact_mut(inputs.max(1)).enumerate();
+        with_values(weights, |weights| {
+            panels.zip(stripes).for_each_init(Vec::new, |sums, ((number, panel), stripes)| {
+                let own = number * WIDTH..((number + 1) * WIDTH).min(units);
+                refresh(panel, own.start, stale.within(own), weights, map);
+                multiply(panel, rows, stripes, sums);
+            });
+        })?;
+        // The list keeps its memory for the next step.
+        if let Stale::Rows(mut rows) = stale {
+            rows.clear();
+            self.stale = Stale::Rows(rows);
+        }
+        self.tensor(output, rows)
+    }
+
+    fn refresh_all(&mut self, weights: &[f32], map: RowMap<'_>) {
+        let (units, inputs) = (self.units, self.inputs);
+        self.values.par_chunks_exact_mut(inputs.max(1)).enumerate().for_each(|(number, panel)| {
+            let own = number * WIDTH..((number + 1) * WIDTH).min(units);
+            refresh(panel, own.start, Stale::All.within(own), weights, map);
+        });
+        self.stale = Stale::Rows(Vec::new());
+    }
+
+    fn output(&self, rows: &SparseRows) -> Result<Vec<f32>> {
+        let (samples, inputs) = rows.dims();
+        if inputs != self.inputs {
+            bail!("a batch of {inputs} inputs for weights of {}", self.inputs);
+        }
+        Ok(vec![0.0; samples * self.units])
+    }
+
+    /// The output by panels: for each of them its columns of every row.
+    fn stripes<'a>(&self, output: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>> {
+        let panels = self.units.div_ceil(WIDTH);
+        let samples = output.len() / self.units.max(1);
+        let mut stripes: Vec<Vec<&mut [f32]>> = (0..panels).map(|_| Vec::with_capacity(samples)).collect();
+        for row in output.chunks_exact_mut(self.units.max(1)) {
+            stripes.iter_mut().zip(row.chunks_mut(WIDTH)).for_each(|(stripes, stripe)| stripes.push(stripe));
+        }
+        stripes
+    }
+
+    fn tensor(&self, output: Vec<f32>, rows: &SparseRows) -> Result<Tensor> {
+        Tensor::from_vec(output, (rows.dims().0, self.units), &candle_core::Device::Cpu)
+    }
+}
+
+impl Stale {
+    /// The stale rows among `own`.
+    fn within(&self, own: std::ops::Range<usize>) -> StaleRows<'_> {
+        match self {
+            Stale::All => StaleRows::Every(own),
+            Stale::Rows(rows) => {
+                let at = |row: usize| rows.partition_point(|&stale| (stale as usize) < row);
+                StaleRows::These(rows[at(own.start)..at(own.end)].iter())
+            }
+        }
+    }
+}
+
+enum StaleRows<'a> {
+    Every(std::ops::Range<usize>),
+    These(std::slice::Iter<'a, u32>),
+}
+
+impl Iterator for StaleRows<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        match self {
+            StaleRows::Every(rows) => rows.next(),
+            StaleRows::These(rows) => rows.next().map(|&row| row as usize),
+        }
+    }
+}
+
+/// Calls `work` with the values of a contiguous f32 tensor on the CPU.
+fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((start, end))) => Ok(work(&storage.as_slice::<f32>()?[start..end])),
+        _ => bail!("panels need contiguous weights on the CPU"),
+    }
+}
+
+/// Rewrites the lanes of `stale` rows in a panel whose first unit is `first`: input by input, so that the panel is
+/// passed over once, in order.
+fn refresh(panel: &mut [Lanes], first: usize, stale: StaleRows<'_>, weights: &[f32], map: RowMap<'_>) {
+    let inputs = panel.len();
+    let (mut lanes, mut rows) = (Vec::new(), Vec::new());
+    for unit in stale {
+        lanes.push(unit - first);
+        rows.resize(lanes.len() * inputs, 0.0);
+        map(&weights[unit * inputs..][..inputs], &mut rows[(lanes.len() - 1) * inputs..]);
+    }
+    for (input, weights) in panel.iter_mut().enumerate() {
+        lanes.iter().enumerate().for_each(|(row, &lane)| weights.0[lane] = rows[row * inputs + input]);
+    }
+}
+
+/// Fills the `stripes` of one panel, one a sample. `sums` is memory to work in.
+fn multiply(panel: &[Lanes], rows: &SparseRows, stripes: Vec<&mut [f32]>, sums: &mut Vec<Lanes>) {
+    sums.clear();
+    sums.resize(stripes.len(), Lanes([0.0; WIDTH]));
+    Arch::new().dispatch(Multiply { panel, rows, sums });
+    for (stripe, sums) in stripes.into_iter().zip(sums) {
+        stripe.copy_from_slice(&sums.0[..stripe.len()]);
+    }
+}
+
+struct Multiply<'a> {
+    panel: &'a [Lanes],
+    rows: &'a SparseRows,
+    sums: &'a mut [Lanes],
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { panel, rows, sums } = self;
+        for tile in 0..rows.tiles() {
+            let first = tile * TILE;
+            let weights = &panel[first..(first + TILE).min(panel.len())];
+            for (sample, sums) in sums.iter_mut().enumerate() {
+                let (sums, _) = S::as_mut_simd_f32s(&mut sums.0);
+                let (sums, _) = sums.as_chunks_mut::<SUMS>();
+                for (part, sums) in sums.iter_mut().enumerate() {
+                    let mut partial = *sums;
+                    for entry in rows.tile(sample, tile) {
+                        let (weights, _) = S::as_simd_f32s(&weights[entry.input as usize - first].0);
+                        let value = simd.splat_f32s(entry.value);
+                        let weights = &weights[part * SUMS..][..SUMS];
+                        partial.iter_mut().zip(weights).for_each(|(sum, &weight)| {
+                            *sum = simd.mul_add_e_f32s(value, weight, *sum);
+                        });
+                    }
+                    *sums = partial;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+    use hebbian_training::Generator;
+    use proptest::prelude::*;
+
+    fn weights(units: usize, inputs: usize) -> Result<Tensor> {
+        Generator::new(0, "panels").normal((units, inputs), 0.0, 1.0, &Device::Cpu)
+    }
+
+    /// A batch with about a fifth of its inputs on.
+    fn batch(samples: usize, inputs: usize, seed: u64) -> Result<Tensor> {
+        let mut generator = Generator::new(seed, "panels");
+        let values = generator.uniform((samples, inputs), -1.0, 1.0, &Device::Cpu)?;
+        values
+            * generator.uniform((samples, inputs), 0.0, 1.0, &Device::Cpu)?.lt(0.2)?.to_dtype(DType::F32)?
+    }
+
+    fn sparse(inputs: &Tensor) -> Result<SparseRows> {
+        let mut rows = SparseRows::default();
+        assert!(rows.list(inputs)?, "a batch of the test is not sparse");
+        Ok(rows)
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> Result<f32> {
+        (a - b)?.abs()?.max_all()?.to_scalar()
+    }
+
+    fn copy(weights: &[f32], row: &mut [f32]) {
+        row.copy_from_slice(weights);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn sparse_and_dense_products_agree(
+            units in 1usize..400, inputs in 20usize..300, samples in 1usize..20, seed in any::<u64>(),
+        ) {
+            let (weights, batch) = (weights(units, inputs).unwrap(), batch(samples, inputs, seed).unwrap());
+            if let Some(rows) = SparseRows::of(&batch).unwrap() {
+                let product = Panels::of(&weights).unwrap().product(&rows).unwrap();
+                let dense = batch.matmul(&weights.t().unwrap()).unwrap();
+                prop_assert!(largest_difference(&product, &dense).unwrap() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_several_give_the_same_bits() -> Result<()> {
+        let (weights, rows) = (weights(700, 300)?, sparse(&batch(50, 300, 1)?)?);
+        let panels = Panels::of(&weights)?;
+        let with = |threads| -> Result<Vec<Vec<f32>>> {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .map_err(candle_core::Error::wrap)?;
+            pool.install(|| panels.product(&rows))?.to_vec2()
+        };
+        assert_eq!(with(1)?, with(3)?);
+        Ok(())
+    }
+
+    #[test]
+    fn marked_rows_are_brought_up_to_date_by_the_next_product_and_others_are_not() -> Result<()> {
+        let (weights, rows) = (weights(300, 100)?, sparse(&batch(5, 100, 2)?)?);
+        let mut panels = Panels::of(&weights)?;
+        let before = panels.product(&rows)?;
+        let changed = weights.affine(2.0, 0.0)?;
+        for row in [0, 127, 128, 299, 40] {
+            panels.mark(Some(&[row]));
+        }
+        let after = panels.refreshed_product(&rows, &changed, &copy)?;
+        let (before, after) = (before.to_vec2::<f32>()?, after.to_vec2::<f32>()?);
+        for (before, after) in before.iter().zip(&after) {
+            for (unit, (before, after)) in before.iter().zip(after).enumerate() {
+                let factor = if [0, 40, 127, 128, 299].contains(&unit) { 2.0 } else { 1.0 };
+                assert_eq!(*after, before * factor, "unit {unit}");
+            }
+        }
+        panels.mark(None);
+        let all = panels.refreshed_product(&rows, &changed, &copy)?.to_vec2::<f32>()?;
+        assert_eq!(all, Panels::of(&changed)?.product(&rows)?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_of_other_width_is_refused() -> Result<()> {
+        let rows = sparse(&batch(5, 100, 3)?)?;
+        let refused = Panels::of(&weights(30, 90)?)?.product(&rows).unwrap_err().to_string();
+        assert!(refused.starts_with("a batch of 100 inputs for weights of 90"), "{refused}");
+        Ok(())
+    }
+}
