@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use candle_core::{Result, Storage, Tensor};
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// A product over the entries that are not zero is the faster one up to about half of them; where candle's matmul does
 /// better than on the machine of this measurement, up to a third.
 const SPARSE: usize = 3;
+
+/// Samples that show whether listing the others is worth a try.
+const PROBE: usize = 8;
 
 /// Inputs a tile. A tile of a panel stays in the first cache while all samples pass over it.
 pub(crate) const TILE: usize = 112;
@@ -33,14 +35,14 @@ pub(crate) struct Entry {
 
 impl SparseRows {
     /// Lists `inputs (batch, inputs)` if they are a contiguous f32 tensor on the CPU with at most a third of its entries
-    /// other than zero.
+    /// on: not zero.
     pub fn of(inputs: &Tensor) -> Result<Option<Self>> {
         let mut rows = Self::default();
         Ok(rows.list(inputs)?.then_some(rows))
     }
 
-    /// Does the same in the memory that an earlier batch left, and says whether the inputs are sparse; if not, nothing
-    /// is listed.
+    /// Does the same in the memory that an earlier batch left, and says whether the inputs are sparse; if not, the list
+    /// is empty. Inputs whose first samples are mostly on are not counted further.
     pub fn list(&mut self, inputs: &Tensor) -> Result<bool> {
         let (storage, layout) = inputs.storage_and_layout();
         let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
@@ -55,7 +57,8 @@ impl SparseRows {
 
     fn list_values(&mut self, values: &[f32], samples: usize, inputs: usize) -> bool {
         (self.samples, self.inputs) = (0, inputs);
-        if values.is_empty() || count_on(values) > values.len() / SPARSE {
+        let probe = &values[..samples.min(PROBE) * inputs];
+        if values.is_empty() || 2 * probe.iter().filter(|&&value| value != 0.0).count() > probe.len() {
             return false;
         }
         self.samples = samples;
@@ -63,11 +66,15 @@ impl SparseRows {
         self.entries.resize(self.tiles() * entries, Entry::default());
         self.bounds.resize(self.tiles() * bounds, 0);
         let tiles = self.entries.par_chunks_exact_mut(entries).zip(self.bounds.par_chunks_exact_mut(bounds));
-        tiles.enumerate().for_each(|(tile, (entries, bounds))| {
+        let on = tiles.enumerate().map(|(tile, (entries, bounds))| {
             let first = tile * TILE;
-            list(values, inputs, first..(first + TILE).min(inputs), entries, bounds);
+            list(values, inputs, first..(first + TILE).min(inputs), entries, bounds)
         });
-        true
+        let sparse = on.sum::<usize>() <= values.len() / SPARSE;
+        if !sparse {
+            self.samples = 0;
+        }
+        sparse
     }
 
     /// Samples and inputs of the batch.
@@ -87,17 +94,15 @@ impl SparseRows {
     }
 }
 
-#[multiversion(targets = "simd")]
-fn count_on(values: &[f32]) -> usize {
-    values
-        .chunks(1 << 20)
-        .map(|values| values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>() as usize)
-        .sum()
-}
-
-/// Lists what is on within `tile`, sample by sample. Every entry is written, and one that is zero is written over by the
-/// next: no branch has to be guessed.
-fn list(values: &[f32], inputs: usize, tile: Range<usize>, entries: &mut [Entry], bounds: &mut [u32]) {
+/// Lists what is on within `tile`, sample by sample, and counts it. Every entry is written, and one that is zero is
+/// written over by the next: no branch has to be guessed.
+fn list(
+    values: &[f32],
+    inputs: usize,
+    tile: Range<usize>,
+    entries: &mut [Entry],
+    bounds: &mut [u32],
+) -> usize {
     let mut on = 0;
     for (values, bound) in values.chunks_exact(inputs).zip(&mut bounds[1..]) {
         for (input, &value) in tile.clone().zip(&values[tile.clone()]) {
@@ -106,6 +111,7 @@ fn list(values: &[f32], inputs: usize, tile: Range<usize>, entries: &mut [Entry]
         }
         *bound = on as u32;
     }
+    on
 }
 
 #[cfg(test)]
