@@ -83,17 +83,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
         }
         if let Some(folder) = &arguments.explain {
-            let explained = start..images.len().min(MOST_EXPLAINED).min(start + PORTION);
-            for image in explained {
+            for image in start..images.len().min(MOST_EXPLAINED).min(start + PORTION) {
                 let row = image - start;
-                let explained = explain(
-                    &trained,
-                    &images.names[image],
-                    (&portion.narrow(0, row, 1)?, &features.narrow(0, row, 1)?),
-                    &probabilities[row],
-                )?;
                 let name = Path::new(&images.names[image]).file_name().unwrap_or_default().to_string_lossy();
-                explained.save(folder.join(format!("{image:03}-{name}.png")))?;
+                let of_image = (&portion.narrow(0, row, 1)?, &features.narrow(0, row, 1)?);
+                let picture = explain(&trained, &name, of_image, &probabilities[row])?;
+                picture.save(folder.join(format!("{image:03}-{}.png", name.trim_end_matches(".png"))))?;
             }
         }
     }

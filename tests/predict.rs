@@ -11,10 +11,14 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor, safetensors::load};
 use example::{Example, refusal};
-use hebbian::rule;
+use hebbian::{
+    CompSpec, CompSpecConfig, Fit, FitConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
+    KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
+    SpatialPooler, SpatialPoolerConfig, Stack, rule,
+};
 use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, transforms};
-use hebbian_training::Checkpoint;
+use hebbian_training::{Checkpoint, Generator};
 use tempfile::TempDir;
 
 const TRAINING: Example = Example {
@@ -207,7 +211,7 @@ fn an_explanation_is_a_picture_for_each_image() -> Result<()> {
     }
     let output = run(&PREDICT, &[&images, Path::new("--explain"), &drawn])?;
     ensure!(output.status.success(), "{output:?}");
-    for name in ["000-0.png.png", "001-1.png.png", "002-2.png.png"] {
+    for name in ["000-0.png", "001-1.png", "002-2.png"] {
         assert!(fs::read(drawn.join(name))?.starts_with(b"\x89PNG"), "{name}");
     }
     Ok(())
@@ -288,5 +292,58 @@ fn transform_takes_a_datasets_split_and_refuses_what_makes_no_sense() -> Result<
     assert!(message.contains(".npy or .safetensors") && !text.exists(), "{message}");
     let message = refusal(&run(&TRANSFORM, &[Path::new("--out"), &out])?)?;
     assert!(message.contains("--split"), "{message}");
+    Ok(())
+}
+
+/// Every rule, untrained.
+fn rules() -> Result<Vec<Box<dyn LearningRule>>> {
+    let (cpu, mut draws) = (Device::Cpu, Generator::new(0, "transform test"));
+    let (units, inputs) = (20, 784);
+    let winners = MultiWinnerConfig { units, winners: 3, ..Default::default() };
+    let invariance = InvarianceConfig { units: 5, ..Default::default() };
+    let hopfield = KrotovHopfieldConfig { units, ..Default::default() };
+    let pooler = SpatialPoolerConfig { units, sparsity: 0.2, ..Default::default() };
+    let below = MultiWinner::new(winners.clone(), inputs, &mut draws, &cpu)?;
+    let above = Invariance::new(invariance.clone(), units, &mut draws, &cpu)?;
+    Ok(vec![
+        Box::new(KrotovHopfield::new(hopfield, inputs, &mut draws, &cpu)?),
+        Box::new(CompSpec::new(CompSpecConfig { units, ..Default::default() }, inputs, &mut draws, &cpu)?),
+        Box::new(Foldiak::new(FoldiakConfig { units, ..Default::default() }, inputs, &mut draws, &cpu)?),
+        Box::new(MultiWinner::new(winners, inputs, &mut draws, &cpu)?),
+        Box::new(Invariance::new(invariance, inputs, &mut draws, &cpu)?),
+        Box::new(SpatialPooler::new(pooler, inputs, &mut draws, &cpu)?),
+        Box::new(Stack::new(vec![Box::new(below), Box::new(above)], Learning::Online)?),
+    ])
+}
+
+#[test]
+fn transform_gives_what_the_forward_of_every_rule_gives_even_where_images_are_a_stretch_of_time() -> Result<()>
+{
+    let (folder, (pixels, _)) = (tempfile::tempdir()?, digits()?);
+    let images = folder.path().join("images");
+    for (place, pixels) in pixels.iter().take(30).enumerate() {
+        write_digit(&images.join(format!("{place:02}.png")), pixels)?;
+    }
+    let pixels = Tensor::from_vec(pixels[..30].concat(), (30, 784), &Device::Cpu)?;
+    for rule in rules()? {
+        let name = rule.name();
+        let mut checkpoint = Fit::new(FitConfig::default(), 0)?.checkpoint(&*rule)?;
+        let inputs = match name {
+            SpatialPooler::NAME => {
+                checkpoint.metadata.features = Some(serde_json::json!({"binarise": "above:30"}));
+                transforms::binarise(&pixels, transforms::Threshold::Above(30), &Device::Cpu)?
+            }
+            _ => transforms::scale(&pixels, &Device::Cpu)?,
+        };
+        let (path, out) = (folder.path().join("checkpoint.safetensors"), folder.path().join("features.npy"));
+        checkpoint.save(&path)?;
+        let mut command = TRANSFORM.command();
+        command.arg("--checkpoint").arg(&path).arg("--out").arg(&out).arg("--batch-size=7").arg(&images);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{name}: {output:?}");
+        let difference = (Tensor::read_npy(&out)? - rule.forward(&inputs)?)?.abs()?.max_all()?;
+        let difference = difference.to_scalar::<f32>()?;
+        assert!(difference < 1e-4, "{name}: {difference}");
+    }
     Ok(())
 }

@@ -40,8 +40,9 @@ impl Card<'_> {
         writeln!(card, "\n| tensor | type | shape |\n|---|---|---|")?;
         for (name, dtype, shape) in tensors {
             let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+            let shape = if shape.is_empty() { "one number".to_owned() } else { shape.join(" x ") };
             let bits = metadata.bits.get(name).map(|columns| format!(", bits of {columns} columns"));
-            writeln!(card, "| `{name}` | {dtype}{} | {} |", bits.unwrap_or_default(), shape.join(" x "))?;
+            writeln!(card, "| `{name}` | {dtype}{} | {} |", bits.unwrap_or_default(), shape)?;
         }
         card += &self.rust();
         card += &self.numpy();

@@ -21,26 +21,36 @@ impl Progress {
 
     /// A bar of `length` epochs, `done` of them behind it already.
     pub fn bar(&self, what: &str, length: usize, done: usize) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(
-            Some(length as u64),
-            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
-        );
-        let style = ProgressStyle::with_template("{prefix:28} {bar:30} epoch {pos}/{len}, {eta} left  {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(what.to_owned());
-        bar.set_position(done as u64);
-        bar.reset_eta();
-        bar.enable_steady_tick(Duration::from_millis(250));
-        bar
+        self.styled("{prefix:28} {bar:30} epoch {pos}/{len}, {eta} left  {msg}", what, (length, done), "")
     }
 
     /// What is seen of a rule that learns for so many steps and epochs, `done` of the steps behind it already.
     pub fn learning(&self, what: &str, (steps, epochs): (usize, usize), done: usize) -> LearningBar {
-        let bar = self.bar(what, steps, done);
-        let style = ProgressStyle::with_template("{prefix:28} {bar:30} {eta} left  {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let epoch = format!("epoch {}/{epochs}", done * epochs / steps.max(1));
+        let bar = self.styled("{prefix:28} {bar:30} {eta} left  {msg}", what, (steps, done), &epoch);
         let said = (!self.quiet && !std::io::stderr().is_terminal()).then(Instant::now);
         LearningBar { bar, what: what.to_owned(), epochs, said }
+    }
+
+    fn styled(
+        &self,
+        template: &str,
+        what: &str,
+        (length, done): (usize, usize),
+        message: &str,
+    ) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(
+            Some(length as u64),
+            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
+        );
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(what.to_owned());
+        bar.set_message(message.to_owned());
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar
     }
 
     /// A line that stays.

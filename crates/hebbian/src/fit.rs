@@ -378,6 +378,27 @@ mod tests {
     }
 
     #[test]
+    fn a_report_has_the_largest_update_of_the_epoch_and_the_fit_the_factor_that_it_learned_with() -> Result<()>
+    {
+        let (mut steps, mut seen) = (Vec::new(), Vec::new());
+        let mut rule = rule()?;
+        let inputs = Generator::new(1, "fit test").uniform((40, 5), 0.0, 1.0, &Device::Cpu)?;
+        let mut watch = |event: &Event<'_, KrotovHopfield>| {
+            match event.epoch_report() {
+                Some(report) => seen.push((event.fit.factor(), report.update_size, report.largest_update)),
+                None => steps.push(event.fit.factor()),
+            }
+            Ok(())
+        };
+        Fit::new(CONFIG, 0)?.run(&mut rule, &inputs, &mut [&mut watch])?;
+        let factors: Vec<f64> = seen.iter().map(|report| report.0).collect();
+        assert_eq!(factors, [1.0, 1.0 - 1.0 / 3.0, 1.0 - 2.0 / 3.0]);
+        assert_eq!(steps.len(), 12);
+        assert!(seen.iter().all(|(_, mean, largest)| largest > mean), "{seen:?}");
+        Ok(())
+    }
+
+    #[test]
     fn a_run_resumed_after_any_epoch_ends_with_the_same_bits() -> Result<()> {
         let (checkpoints, whole) = whole_run()?;
         assert_eq!(checkpoints.len(), 3);

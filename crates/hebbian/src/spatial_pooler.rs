@@ -583,6 +583,20 @@ mod tests {
     }
 
     #[test]
+    fn a_state_of_connections_alone_has_the_same_codes() -> Result<()> {
+        let mut learned = pooler(small())?;
+        learned.learn(&inputs(0, 100)?)?;
+        let mut state = learned.state()?;
+        let connected = state["weights"].ge(small().connected as f32)?.to_dtype(DType::F32)?;
+        state.insert("weights".to_owned(), connected);
+        state.remove("pool");
+        let published = SpatialPooler::from_state(small(), state)?;
+        let seen = inputs(1, 50)?;
+        assert_eq!(published.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
     fn a_state_that_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
         let mut pooler = pooler(small())?;
         let before = pooler.weights()?.to_vec2::<f32>()?;
