@@ -1,6 +1,7 @@
 //! CompSpec, plain and charged, beside Krotov-Hopfield, random training images and backprop: sizes and readouts compared
 //! in one table, which is what the notebook set out to do.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -90,6 +91,8 @@ const PICTURES: [&str; 6] = [
 /// A hidden layer, learned or not.
 struct Layer {
     weights: Tensor,
+    /// Where it was saved, if it learned.
+    checkpoint: Option<PathBuf>,
     learn_seconds: Option<f64>,
     learn_epochs: Option<usize>,
 }
@@ -215,7 +218,7 @@ impl Arguments {
         match model {
             RANDOM_IMAGES => {
                 let weights = random_images(session.data.train.inputs(), units, &mut draws)?;
-                Ok(Layer { weights, learn_seconds: None, learn_epochs: None })
+                Ok(Layer { weights, checkpoint: None, learn_seconds: None, learn_epochs: None })
             }
             KrotovHopfield::NAME => {
                 let rule = KrotovHopfield::new(self.krotov_hopfield(units), inputs, &mut draws, &device)?;
@@ -243,9 +246,7 @@ impl Arguments {
         match readout {
             LINEAR => {
                 let readout = SoftmaxRegression::drawn(units, classes, &mut draws, &session.device)?;
-                let row = session.read_out(place, &product, &readout, &self.linear(), true)?;
-                self.add_readout(session, place.seed, &readout)?;
-                Ok(row)
+                session.read_out(place, &product, &readout, &self.linear(), true)
             }
             LINEAR_WTA_INIT => {
                 let readout = SoftmaxRegression::without_bias(&vote.readout(self.linear_elsewhere)?)?;
@@ -256,24 +257,11 @@ impl Arguments {
                 let train = session.data.train.inputs();
                 let features = Features::fit(FeaturesConfig::default(), layer.weights.clone(), train)?;
                 let readout = SoftmaxRegression::new(units, classes, &session.device)?;
-                session.read_out(place, &features, &readout, &self.power(), true)
+                let row = session.read_out(place, &features, &readout, &self.power(), true)?;
+                add_readout(session, &layer.checkpoint, &features, &readout)?;
+                Ok(row)
             }
         }
-    }
-
-    /// Adds the readout of the first row to its checkpoint.
-    fn add_readout(&self, session: &Session, seed: u64, readout: &SoftmaxRegression) -> Result<()> {
-        let name = layer_name(CompSpec::NAME, self.common.units.all()[0]);
-        let path = session.checkpoint_path(Place { seed, name: &name });
-        let mut checkpoint = Checkpoint::load(&path, &session.device)?;
-        if checkpoint.metadata.features.is_none() && session.is_primary(Place { seed, name: &name }) {
-            checkpoint.metadata.features = Some(json!({"response": "linear"}));
-            for (name, tensor) in readout.state()? {
-                checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-            }
-            checkpoint.save(&path)?;
-        }
-        Ok(())
     }
 
     fn backprop(&self, session: &mut Session, seed: u64, units: usize) -> Result<Row> {
@@ -426,7 +414,25 @@ fn learn<R: LearningRule>(
 ) -> Result<Layer> {
     session.learn(place, &mut rule, fit, |_| Ok(Map::new()))?;
     let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
-    Ok(Layer { weights: rule.weights()?, learn_seconds, learn_epochs: Some(fit.epochs) })
+    let checkpoint = Some(session.checkpoint_path(place));
+    Ok(Layer { weights: rule.weights()?, checkpoint, learn_seconds, learn_epochs: Some(fit.epochs) })
+}
+
+/// Adds the best of the readouts to the layer's checkpoint.
+fn add_readout(
+    session: &Session,
+    path: &Option<PathBuf>,
+    features: &Features,
+    readout: &SoftmaxRegression,
+) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let mut checkpoint = Checkpoint::load(path, &session.device)?;
+    checkpoint.metadata.features = Some(json!(features.config()));
+    checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
+    for (name, tensor) in readout.state()? {
+        checkpoint.tensors.insert(format!("readout.{name}"), tensor);
+    }
+    Ok(checkpoint.save(path)?)
 }
 
 fn main() -> ExitCode {

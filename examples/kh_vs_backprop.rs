@@ -82,6 +82,9 @@ struct Arguments {
     /// How it falls
     #[arg(long, default_value_t = Schedule::Linear)]
     backprop_schedule: Schedule,
+    /// cross-entropy, cross-entropy:SMOOTHING or tanh:BETA:M; where the readout's differs, a second network is trained with that
+    #[arg(long, default_value_t = Loss::default())]
+    backprop_loss: Loss,
     /// Epochs of the linear control
     #[arg(long, value_name = "N", default_value_t = 20)]
     control_epochs: usize,
@@ -95,6 +98,7 @@ enum FeatureWeights {
 }
 
 const BACKPROP: &str = "backprop";
+const BACKPROP_WITH_THE_READOUTS_LOSS: &str = "backprop-readout-loss";
 const LINEAR_CONTROL: &str = "linear-control";
 const RANDOM_PROJECTION: &str = "random-projection";
 const RANDOM_IMAGES: &str = "random-images";
@@ -114,7 +118,11 @@ impl Experiment for Arguments {
         for seed in self.common.all_seeds() {
             let at = |name: &'static str| Place { seed, name };
             session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
-            session.row(at(BACKPROP), |session| self.backprop(session, seed))?;
+            session.row(at(BACKPROP), |session| self.backprop(session, at(BACKPROP), self.backprop_loss))?;
+            if self.backprop_loss != self.readout_loss {
+                let place = at(BACKPROP_WITH_THE_READOUTS_LOSS);
+                session.row(place, |session| self.backprop(session, place, self.readout_loss))?;
+            }
             session.row(at(LINEAR_CONTROL), |session| self.linear_control(session, seed))?;
             session.row(at(RANDOM_PROJECTION), |session| self.random_projection(session, seed))?;
             session.row(at(RANDOM_IMAGES), |session| self.random_images(session, seed))?;
@@ -156,12 +164,13 @@ impl Arguments {
         DescentConfig { epochs: self.control_epochs, loss: Loss::default(), ..self.readout() }
     }
 
-    fn backprop_descent(&self) -> DescentConfig {
+    fn backprop_descent(&self, loss: Loss) -> DescentConfig {
         DescentConfig {
             epochs: self.backprop_epochs,
             batch_size: self.common.batch_size,
             learning_rate: self.backprop_learning_rate,
             schedule: self.backprop_schedule,
+            loss,
             ..Default::default()
         }
     }
@@ -177,7 +186,7 @@ impl Arguments {
         flagged("feature-", self.features().validate())?;
         flagged("readout-", self.readout().validate())?;
         flagged("control-", self.control().validate())?;
-        flagged("backprop-", self.backprop_descent().validate())
+        flagged("backprop-", self.backprop_descent(self.backprop_loss).validate())
     }
 
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
@@ -193,7 +202,7 @@ impl Arguments {
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
         let (row, readout) = self.read_out(session, place, &features)?;
 
-        let mut checkpoint = fit.checkpoint(&rule)?;
+        let mut checkpoint = session.checkpoint(&fit, &rule)?;
         self.add_readout(&mut checkpoint, &features, &readout)?;
         checkpoint.save(&session.checkpoint_path(place))?;
         if session.is_primary(place) {
@@ -234,18 +243,18 @@ impl Arguments {
         Ok(())
     }
 
-    fn backprop(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let place = Place { seed, name: BACKPROP };
+    /// The same first weights and batches, whatever the loss.
+    fn backprop(&self, session: &mut Session, place: Place<'_>, loss: Loss) -> Result<Row> {
         let (inputs, units, classes) = (session.data.shape.inputs(), self.units(), session.data.classes);
-        let mut draws = Generator::new(seed, BACKPROP);
+        let mut draws = Generator::new(place.seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
-        let row = session.learn_supervised(place, &network, &self.backprop_descent(), false)?;
-        if seed == self.common.seed {
+        let row = session.learn_supervised(place, &network, &self.backprop_descent(loss), false)?;
+        if place == (Place { seed: self.common.seed, name: BACKPROP }) {
             let picture =
                 self.receptive_fields(session, &network.hidden_weights()?, "backprop", self.backprop_epochs)?;
             session.draw("backprop_weights.png", &picture)?;
         }
-        Ok(Row { model: BACKPROP.to_owned(), units: Some(units), ..row })
+        Ok(Row { model: place.name.to_owned(), units: Some(units), ..row })
     }
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {

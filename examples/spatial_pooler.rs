@@ -297,7 +297,7 @@ impl Arguments {
         codes.train = recorded.unwrap_or(codes.train);
         let (row, readout) = self.read_out(&session.data, &codes)?;
 
-        let mut checkpoint = fit.checkpoint(&pooler)?;
+        let mut checkpoint = session.checkpoint(&fit, &pooler)?;
         checkpoint.metadata.features = Some(json!({"binarise": self.binarise.to_string()}));
         for (name, tensor) in readout.state()? {
             checkpoint.tensors.insert(format!("readout.{name}"), tensor);

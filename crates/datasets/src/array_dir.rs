@@ -63,7 +63,7 @@ fn safetensors_file(dir: &Path) -> Option<PathBuf> {
 }
 
 /// An array as it lies in its file, little-endian, the last dimension varying fastest.
-struct Array {
+pub(crate) struct Array {
     file: String,
     /// `u1`, `i8`, ... as numpy calls it.
     dtype: String,
@@ -76,7 +76,7 @@ impl Array {
         malformed(&self.file, 0, found, expected)
     }
 
-    fn images(&self) -> Result<(ImageShape, Tensor)> {
+    pub(crate) fn images(&self) -> Result<(ImageShape, Tensor)> {
         let shape = match self.shape[..] {
             [_, height, width] => ImageShape { height, width, channels: 1 },
             [_, height, width, channels @ 1..=4] => ImageShape { height, width, channels },
@@ -137,12 +137,17 @@ fn from_npy(dir: &Path) -> Result<[Array; 4]> {
     let array = |name: &str| {
         let name = format!("{name}.npy");
         match dir.join(&name) {
-            path if path.is_file() => npy(path.display().to_string(), &read(&path)?),
+            path if path.is_file() => read_npy(&path),
             _ => Err(Error::MissingFile { dir: dir.to_owned(), names: vec![name] }),
         }
     };
     let [a, b, c, d] = ARRAYS;
     Ok([array(a)?, array(b)?, array(c)?, array(d)?])
+}
+
+/// The array of one numpy file.
+pub(crate) fn read_npy(path: &Path) -> Result<Array> {
+    npy(path.display().to_string(), &read(path)?)
 }
 
 /// The npy format: a magic number, a version, the length of a header, the header as a Python dict, the values.

@@ -36,6 +36,7 @@ mod examples;
 pub mod hub;
 mod idx;
 mod idx_dir;
+mod image_file;
 mod mnist;
 mod patches;
 mod png_dir;
@@ -50,6 +51,7 @@ pub use error::{Error, Result};
 pub use examples::Examples;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use image_file::{ImageFile, read_idx_images, read_idx_labels, read_npy_images};
 pub use patches::{centre_patches, grey, random_patches};
 pub use split::{Split, SplitSizes};
 pub use video::{Accelerations, Ribbon, Tapestry, Walk};

@@ -1,20 +1,16 @@
 //! One's own images: a folder a class, with PNG files in it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-use crate::{Dataset, Error, Examples, ImageShape, Result};
+use crate::image_file::describe;
+use crate::{Dataset, Error, Examples, ImageFile, ImageShape, Result};
 
 /// Of the images of each class in the order of their names, every so many is a test image where no folder says which.
 const EVERY: usize = 6;
-
-/// More than any image that a layer here could learn, in pixels.
-const LARGEST: usize = 1 << 24;
 
 impl Dataset {
     /// Reads the PNG files in the folders of `dir`, one folder a class, numbered in the order of the folders' names:
@@ -42,7 +38,7 @@ impl Dataset {
             let names = vec!["CLASS/*.png, of which some train and some test".to_owned()];
             return Err(Error::MissingFile { dir: dir.to_owned(), names });
         };
-        let (shape, _) = read(&first.path)?;
+        let shape = ImageFile::read_png(&first.path)?.shape;
         Ok(Self {
             name: name.to_owned(),
             shape,
@@ -106,7 +102,7 @@ fn apart(images: Vec<Image>) -> [Vec<Image>; 2] {
 fn examples(images: &[Image], classes: &[&str], shape: ImageShape, first: &Path) -> Result<Examples> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::with_capacity(images.len()));
     for image in images {
-        let (found, bytes) = read(&image.path)?;
+        let ImageFile { shape: found, pixels: bytes } = ImageFile::read_png(&image.path)?;
         pixels.extend(fit(found, bytes, shape).map_err(|found| Error::Malformed {
             file: image.path.display().to_string(),
             offset: 16,
@@ -131,49 +127,4 @@ fn fit(found: ImageShape, bytes: Vec<u8>, shape: ImageShape) -> std::result::Res
         1 if as_colour == shape => Ok(bytes.into_iter().flat_map(|grey| [grey; 3]).collect()),
         _ => Err(describe(found)),
     }
-}
-
-fn describe(shape: ImageShape) -> String {
-    let kind = if shape.channels == 1 { "grey" } else { "colour" };
-    format!("{} x {} pixels, {kind}", shape.height, shape.width)
-}
-
-/// The form of an image and its bytes, without transparency.
-fn read(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
-    let file = path.display().to_string();
-    let unreadable = |reason| Error::Read { file: file.clone(), offset: 0, reason };
-    let not_png = |error: png::DecodingError| unreadable(std::io::Error::other(error));
-    let reader = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut decoder = Decoder::new_with_limits(reader, Limits { bytes: 16 * LARGEST });
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(not_png)?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let size = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= LARGEST);
-    let Some(size) = size else {
-        let found = format!("{height} x {width} pixels");
-        return Err(Error::Malformed {
-            file,
-            offset: 16,
-            found,
-            expected: format!("at most {LARGEST} pixels"),
-        });
-    };
-    let mut bytes = vec![0; size];
-    reader.next_frame(&mut bytes).map_err(not_png)?;
-    let (colour, depth) = reader.output_color_type();
-    let (values, channels) = match (colour, depth) {
-        (ColorType::Grayscale, BitDepth::Eight) => (1, 1),
-        (ColorType::GrayscaleAlpha, BitDepth::Eight) => (2, 1),
-        (ColorType::Rgb, BitDepth::Eight) => (3, 3),
-        (ColorType::Rgba, BitDepth::Eight) => (4, 3),
-        _ => {
-            return Err(unreadable(std::io::Error::other(format!(
-                "{colour:?} at {depth:?} bits is not known"
-            ))));
-        }
-    };
-    if values != channels {
-        bytes = bytes.chunks_exact(values).flat_map(|pixel| &pixel[..channels]).copied().collect();
-    }
-    Ok((ImageShape { height, width, channels }, bytes))
 }

@@ -85,6 +85,11 @@ pub struct Common {
     #[serde(skip)]
     pub quiet: bool,
 
+    /// Write event files for TensorBoard into the run folder
+    #[arg(long)]
+    #[serde(skip)]
+    pub tensorboard: bool,
+
     /// Write a timeline for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]

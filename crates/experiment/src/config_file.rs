@@ -8,7 +8,8 @@ use clap::Command;
 use toml::{Table, Value};
 
 /// Flags that say how to run, not what to run; a config does not set them.
-const NOT_SETTINGS: [&str; 7] = ["config", "out", "resume", "quiet", "trace", "help", "version"];
+const NOT_SETTINGS: [&str; 8] =
+    ["config", "out", "resume", "quiet", "trace", "tensorboard", "help", "version"];
 
 /// The flags that the file at `path` stands for. A key that `command` has no flag for is refused.
 pub(crate) fn flags(path: &Path, command: &Command) -> Result<Vec<OsString>> {

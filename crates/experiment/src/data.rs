@@ -1,5 +1,7 @@
 //! What an experiment learns from: images to train on, validate on and report, or any other inputs.
 
+use std::path::Path;
+
 #[cfg(not(feature = "hub"))]
 use anyhow::bail;
 use anyhow::{Context, Result};
@@ -101,12 +103,17 @@ impl Subject for Data {
 
 /// The dataset that the arguments name, raw and in its original order.
 pub fn dataset(common: &Common) -> Result<Dataset> {
-    let name = serde_json::to_value(common.dataset)?;
-    let name = name.as_str().unwrap_or_default();
-    match (&common.data_dir, common.dataset) {
-        (Some(dir), _) => Ok(Dataset::from_dir(name, dir).context("--data-dir")?),
+    dataset_named(common.dataset, common.data_dir.as_deref(), common.quiet)
+}
+
+/// The dataset `name` from the folder `dir`, or else from where it comes from; `quiet` shows no download.
+pub fn dataset_named(name: DatasetName, dir: Option<&Path>, quiet: bool) -> Result<Dataset> {
+    let text = serde_json::to_value(name)?;
+    let text = text.as_str().unwrap_or_default();
+    match (dir, name) {
+        (Some(dir), _) => Ok(Dataset::from_dir(text, dir).context("--data-dir")?),
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-        (None, _) => from_hub(name, common),
+        (None, _) => from_hub(text, quiet),
     }
 }
 
@@ -116,15 +123,14 @@ const REMEDIES: &str =
     "give its folder with --data-dir, a filled cache with HF_HOME, or another server with HF_ENDPOINT";
 
 #[cfg(feature = "hub")]
-fn from_hub(name: &str, common: &Common) -> Result<Dataset> {
-    let watcher: hebbian_datasets::hub::Watcher =
-        if common.quiet { |_, _, _| {} } else { progress::download };
+fn from_hub(name: &str, quiet: bool) -> Result<Dataset> {
+    let watcher: hebbian_datasets::hub::Watcher = if quiet { |_, _, _| {} } else { progress::download };
     let loaded = hebbian_datasets::Hub::from_env().and_then(|hub| hub.load(name, watcher));
     loaded.with_context(|| format!("--dataset {name} ({REMEDIES})"))
 }
 
 #[cfg(not(feature = "hub"))]
-fn from_hub(name: &str, _: &Common) -> Result<Dataset> {
+fn from_hub(name: &str, _: bool) -> Result<Dataset> {
     bail!("--dataset {name} is not embedded: give its folder with --data-dir, or build with --features hub")
 }
 

@@ -53,6 +53,19 @@ fn join_threads() {
     let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
 }
 
+/// Reads the arguments of a program that is no experiment, runs it, and reports an error in one line, as [`main`] does.
+pub fn tool<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
+    let arguments = match A::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_flags("", &error),
+    };
+    join_threads();
+    run(arguments).unwrap_or_else(|error| {
+        eprintln!("error: {}", one_line(&error));
+        ExitCode::FAILURE
+    })
+}
+
 const USAGE: u8 = 2;
 
 fn parse<E: Experiment>(arguments: Vec<OsString>) -> Result<E, ExitCode> {

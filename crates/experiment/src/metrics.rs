@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Place;
+use crate::tensorboard::EventFiles;
 
 /// What a model was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,27 +46,40 @@ pub struct Metrics {
     path: PathBuf,
     all: Vec<Metric>,
     file: File,
+    events: Option<EventFiles>,
 }
 
 impl Metrics {
     /// Goes on with the lines of an earlier part of the run; one that a kill cut short is dropped.
-    pub(crate) fn open(path: PathBuf) -> Result<Self> {
+    /// With `events` they are written there for TensorBoard too.
+    pub(crate) fn open(path: PathBuf, events: Option<PathBuf>) -> Result<Self> {
         let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
         let all: Vec<Metric> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let file = rewrite(&path, &all)?;
-        Ok(Self { path, all, file })
+        let events = events.map(|folder| EventFiles::begin(folder, &all)).transpose()?;
+        Ok(Self { path, all, file, events })
     }
 
     /// Forgets all lines but those to be `kept`: the epochs that a resumed run goes through again.
     pub(crate) fn retain(&mut self, kept: impl Fn(&Metric) -> bool) -> Result<()> {
+        let before = self.all.len();
         self.all.retain(kept);
+        if self.all.len() == before {
+            return Ok(());
+        }
         self.file = rewrite(&self.path, &self.all)?;
+        if let Some(events) = &mut self.events {
+            events.begin_again(&self.all)?;
+        }
         Ok(())
     }
 
     /// Adds one line.
     pub fn push(&mut self, metric: Metric) -> Result<()> {
         self.file.write_all(line(&metric)?.as_bytes()).with_context(|| self.path.display().to_string())?;
+        if let Some(events) = &mut self.events {
+            events.push(&metric)?;
+        }
         self.all.push(metric);
         Ok(())
     }
@@ -78,6 +92,11 @@ impl Metrics {
     /// Wall time of all epochs of one model in one phase.
     pub fn seconds(&self, place: Place<'_>, phase: Phase) -> f64 {
         self.of(place, phase).map(|metric| metric.seconds).sum()
+    }
+
+    /// Wall time of all epochs of all models and seeds.
+    pub fn all_seconds(&self) -> f64 {
+        self.all.iter().map(|metric| metric.seconds).sum()
     }
 
     /// Points `(epoch, value)` of what was measured under `name`.

@@ -1,8 +1,10 @@
 //! What a person sees while waiting.
 
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use hebbian::Report;
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Talks to the person at the terminal: a bar for what runs, a line for what is done. Silent under `--quiet`; without a
 /// terminal only the lines appear.
@@ -19,13 +21,32 @@ impl Progress {
 
     /// A bar of `length` epochs, `done` of them behind it already.
     pub fn bar(&self, what: &str, length: usize, done: usize) -> ProgressBar {
+        self.styled("{prefix:28} {bar:30} epoch {pos}/{len}, {eta} left  {msg}", what, (length, done), "")
+    }
+
+    /// What is seen of a rule that learns for so many steps and epochs, `done` of the steps behind it already.
+    pub fn learning(&self, what: &str, (steps, epochs): (usize, usize), done: usize) -> LearningBar {
+        let epoch = format!("epoch {}/{epochs}", done * epochs / steps.max(1));
+        let bar = self.styled("{prefix:28} {bar:30} {eta} left  {msg}", what, (steps, done), &epoch);
+        let said = (!self.quiet && !std::io::stderr().is_terminal()).then(Instant::now);
+        LearningBar { bar, what: what.to_owned(), epochs, said }
+    }
+
+    fn styled(
+        &self,
+        template: &str,
+        what: &str,
+        (length, done): (usize, usize),
+        message: &str,
+    ) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(
             Some(length as u64),
             if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
         );
-        let style = ProgressStyle::with_template("{prefix:28} {bar:30} epoch {pos}/{len}, {eta} left  {msg}");
+        let style = ProgressStyle::with_template(template);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what.to_owned());
+        bar.set_message(message.to_owned());
         bar.set_position(done as u64);
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -38,6 +59,50 @@ impl Progress {
             eprintln!("{line}");
         }
     }
+}
+
+/// The progress of a rule: the time that is left, its rate, how many units win and how large the updates are. Where nobody
+/// sees a bar move, a line now and then.
+#[derive(Debug)]
+pub struct LearningBar {
+    bar: ProgressBar,
+    what: String,
+    epochs: usize,
+    /// When the last line was said, if lines are.
+    said: Option<Instant>,
+}
+
+/// Between two lines.
+const NOW_AND_THEN: Duration = Duration::from_secs(60);
+
+impl LearningBar {
+    /// One more step is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// An epoch is done, at `rate`.
+    pub fn epoch(&mut self, epoch: usize, rate: f64, report: &Report) {
+        let message = describe((epoch, self.epochs), rate, report);
+        if let Some(said) = self.said.as_mut().filter(|said| said.elapsed() >= NOW_AND_THEN) {
+            *said = Instant::now();
+            eprintln!("{}: {} left, {message}", self.what, HumanDuration(self.bar.eta()));
+        }
+        self.bar.set_message(message);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn describe((epoch, epochs): (usize, usize), rate: f64, report: &Report) -> String {
+    format!(
+        "epoch {epoch}/{epochs}, rate {rate:.2e}, {:.1} % of units won, largest update {:.3e}",
+        100.0 * report.share_that_won(),
+        report.largest_update
+    )
 }
 
 /// Says how far the download of `file` has come, in one line that is written over.
@@ -54,5 +119,17 @@ pub(crate) fn download(file: &str, bytes: u64, of: u64) {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let end = if whole { "\n" } else { "" };
         eprint!("\r{file}: {:.1} of {:.1} MB{end}", megabytes(bytes), megabytes(of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_told_with_its_rate_winners_and_largest_update() {
+        let report = Report { wins: vec![3, 0, 1, 4], largest_update: 12.5, ..Report::default() };
+        let told = describe((3, 300), 0.04, &report);
+        assert_eq!(told, "epoch 3/300, rate 4.00e-2, 75.0 % of units won, largest update 1.250e1");
     }
 }

@@ -42,6 +42,9 @@ pub struct Row {
     /// The test accuracy of each seed.
     #[serde(default)]
     pub test_accuracies: Vec<f64>,
+    /// Everything else that was measured with each seed, by the name of its mean.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_seed: BTreeMap<String, Vec<f64>>,
 }
 
 impl Row {
@@ -71,7 +74,30 @@ impl Row {
             readout_seconds: mean_of(|row| row.readout_seconds),
             measures: first.measures.keys().filter_map(mean_measure).collect(),
             test_accuracies: test,
+            by_seed: Self::by_seed(rows),
         })
+    }
+
+    /// What every one of the rows has a number for.
+    fn by_seed(rows: &[&Row]) -> BTreeMap<String, Vec<f64>> {
+        let numbers = rows.iter().map(|row| {
+            let own = [
+                ("train_accuracy", row.train_accuracy),
+                ("validation_accuracy", row.validation_accuracy),
+                ("test_accuracy", row.test_accuracy),
+                ("learn_seconds", row.learn_seconds),
+                ("readout_seconds", row.readout_seconds),
+            ];
+            let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            own.chain(row.measures.clone()).collect::<BTreeMap<String, f64>>()
+        });
+        let numbers: Vec<_> = numbers.collect();
+        let names = numbers.first().into_iter().flat_map(BTreeMap::keys);
+        let of_all = names.filter_map(|name| {
+            let values = numbers.iter().map(|row| row.get(name).copied()).collect::<Option<Vec<f64>>>()?;
+            Some((name.clone(), values))
+        });
+        of_all.collect()
     }
 }
 
@@ -87,7 +113,7 @@ fn sample_std(values: &[f64]) -> Option<f64> {
 }
 
 /// A number that an experiment adds to every row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Measure {
     /// The key in `results.json`; null in the rows that lack it.
     pub name: &'static str,
@@ -100,13 +126,14 @@ pub struct Measure {
 /// All that a run found out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
-    #[serde(skip)]
     measures: &'static [Measure],
     example: &'static str,
     version: &'static str,
     device: String,
     seeds: Vec<u64>,
     dataset: Value,
+    /// Wall time of all epochs of all rows and seeds.
+    training_seconds: f64,
     /// One row a model.
     pub rows: Vec<Row>,
 }
@@ -117,6 +144,7 @@ impl Results {
         experiment: &E,
         device: &Device,
         dataset: Value,
+        training_seconds: f64,
         rows: &[(String, Row)],
     ) -> Self {
         let mut names: Vec<&str> = Vec::new();
@@ -133,6 +161,7 @@ impl Results {
             device: device_name(device),
             seeds: experiment.common().all_seeds(),
             dataset,
+            training_seconds,
             rows: names.iter().filter_map(|name| Row::over_seeds(&of(name))).collect(),
         }
     }
@@ -224,6 +253,7 @@ mod tests {
         assert!((row.test_accuracy.unwrap() - 0.98).abs() < 1e-12);
         assert!((row.test_accuracy_std.unwrap() - 0.01).abs() < 1e-12);
         assert_eq!(row.test_accuracies, [0.97, 0.98, 0.99]);
+        assert_eq!(row.by_seed, BTreeMap::from([("test_accuracy".to_owned(), vec![0.97, 0.98, 0.99])]));
     }
 
     #[test]

@@ -78,9 +78,9 @@ impl RunFolder {
         replace_file(&path, bytes.as_ref()).with_context(|| path.display().to_string())
     }
 
-    /// The metrics so far.
-    pub fn metrics(&self) -> Result<Metrics> {
-        Metrics::open(self.file("metrics.jsonl"))
+    /// The metrics so far; `tensorboard` keeps them for TensorBoard too.
+    pub fn metrics(&self, tensorboard: bool) -> Result<Metrics> {
+        Metrics::open(self.file("metrics.jsonl"), tensorboard.then(|| self.file("tensorboard")))
     }
 
     /// Whether the row of a name and seed is finished.

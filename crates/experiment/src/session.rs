@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use candle_core::{Device, Error};
 use candle_nn::Module;
-use hebbian::{Event, Fit, FitConfig, LearningRule, SaveCheckpoint};
+use hebbian::{Ended, Event, Fit, FitConfig, LearningRule};
 use hebbian_classifier::{
     DescentConfig, Epoch, Labelled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
@@ -54,7 +54,7 @@ impl<D: Subject> Session<D> {
         let device = common.device.open()?;
         let data = load(experiment, &device)?;
         let folder = RunFolder::open(experiment, progress)?;
-        let metrics = folder.metrics()?;
+        let metrics = folder.metrics(common.tensorboard)?;
         let primary = (common.seed, primary.to_owned());
         Ok(Self { device, data, metrics, progress, folder, primary })
     }
@@ -98,25 +98,49 @@ impl<D: Subject> Session<D> {
 
         let steps = config.epochs * (self.data.inputs().dim(0)? / config.batch_size);
         let mut film = self.shooting(place, rule, (fit.step(), steps))?;
-        let bar = self.progress.bar(&format!("{}: learn", place.name), config.epochs, done);
+        let image = self.image()?;
+        let name = format!("{}: learn", place.name);
+        let mut bar = self.progress.learning(&name, (steps, config.epochs), fit.step());
+        let rate = rule.config().get("learning_rate").and_then(Value::as_f64);
         let metrics = &mut self.metrics;
         let mut log = |event: &Event<'_, R>| {
-            let Some(report) = event.epoch_report() else { return Ok(()) };
-            bar.inc(1);
+            let Some(report) = event.epoch_report() else {
+                bar.step();
+                return Ok(());
+            };
+            let (epoch, seconds, factor) = (event.fit.epoch(), report.seconds, event.fit.factor());
+            bar.epoch(epoch, rate.map_or(factor, |rate| rate * factor), report);
             let mut values = measure(event.rule).map_err(plain)?;
+            values.insert("learning_rate_factor".into(), json!(factor));
             values.insert("update_size".into(), json!(report.update_size));
+            values.insert("largest_update".into(), json!(report.largest_update));
             values.insert("idle_units".into(), json!(report.idle_units()));
-            let (epoch, seconds) = (event.fit.epoch(), report.seconds);
             metrics.push(Metric::of(place, Phase::Learn, epoch, seconds, values)).map_err(plain)
         };
-        let mut save = SaveCheckpoint { path };
+        let mut save = |event: &Event<'_, R>| -> candle_core::Result<()> {
+            match event.ended {
+                Ended::Epoch(_) => Ok(checkpoint(event.fit, event.rule, image)?.save(&path)?),
+                Ended::Step => Ok(()),
+            }
+        };
         let inputs = self.data.inputs();
         match &mut film {
             Some(film) => fit.run(rule, inputs, &mut [&mut log, film, &mut save])?,
             None => fit.run(rule, inputs, &mut [&mut log, &mut save])?,
         }
-        bar.finish_and_clear();
+        bar.finish();
         Ok(fit)
+    }
+
+    /// What `rule` has learned in `fit`, and what images it takes.
+    pub fn checkpoint<R: LearningRule>(&self, fit: &Fit, rule: &R) -> Result<Checkpoint> {
+        Ok(checkpoint(fit, rule, self.image()?)?)
+    }
+
+    /// Height, width and values a pixel of what is learned from.
+    fn image(&self) -> Result<[usize; 3]> {
+        let (height, width) = self.data.image();
+        Ok([height, width, self.data.inputs().dim(1)? / (height * width).max(1)])
     }
 
     /// The film of the primary model.
@@ -196,7 +220,9 @@ impl<D: Subject> Session<D> {
 
     /// Writes `results.json`, prints the table, and says where the `pictures` are.
     pub fn finish<E: Experiment>(self, experiment: &E, pictures: &[&str]) -> Result<()> {
-        let results = Results::new(experiment, &self.device, self.data.summary(), &self.folder.rows());
+        let seconds = self.metrics.all_seconds();
+        let results =
+            Results::new(experiment, &self.device, self.data.summary(), seconds, &self.folder.rows());
         self.folder.write("results.json", results.json()?)?;
         let folder = self.folder.path().display();
         if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
@@ -280,6 +306,12 @@ fn judge<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labelled>; 3
         test_accuracy: test?,
         ..Row::default()
     })
+}
+
+fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: [usize; 3]) -> candle_core::Result<Checkpoint> {
+    let mut checkpoint = fit.checkpoint(rule)?;
+    checkpoint.metadata.image = Some(image);
+    Ok(checkpoint)
 }
 
 /// Observers speak candle's errors; the chain becomes one message.

@@ -75,6 +75,7 @@ pub struct Fit {
     shuffles: Generator,
     epoch: usize,
     step: usize,
+    factor: f64,
 }
 
 /// Something that observers may want to see.
@@ -107,10 +108,12 @@ impl<R: ?Sized> Event<'_, R> {
 }
 
 /// One epoch in numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Mean over the steps of [`Learned::update_size`].
     pub update_size: f32,
+    /// The largest of them.
+    pub largest_update: f32,
     /// How often each unit won, `(units)`.
     pub wins: Vec<u32>,
     /// Wall time of the epoch's steps, in seconds, without what the observers took.
@@ -122,13 +125,18 @@ impl Report {
     pub fn idle_units(&self) -> usize {
         self.wins.iter().filter(|&&wins| wins == 0).count()
     }
+
+    /// The share of the units that won at least once.
+    pub fn share_that_won(&self) -> f64 {
+        1.0 - self.idle_units() as f64 / self.wins.len().max(1) as f64
+    }
 }
 
 impl Fit {
     /// A training that has not begun; `seed` decides the shuffles.
     pub fn new(config: FitConfig, seed: u64) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, shuffles: Generator::new(seed, "shuffle"), epoch: 0, step: 0 })
+        Ok(Self { config, shuffles: Generator::new(seed, "shuffle"), epoch: 0, step: 0, factor: 1.0 })
     }
 
     /// The training that `checkpoint` was taken from, to go on exactly as if it had not stopped; `rule` takes over
@@ -159,6 +167,11 @@ impl Fit {
     /// Epochs finished.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// What the schedule multiplied the rule's rates by in the last step taken.
+    pub fn factor(&self) -> f64 {
+        self.factor
     }
 
     /// Steps taken.
@@ -219,7 +232,8 @@ impl Fit {
         };
         for indices in batches.indices(inputs.device())? {
             let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
-            rule.set_anneal(self.config.schedule.factor(progress));
+            self.factor = self.config.schedule.factor(progress);
+            rule.set_anneal(self.factor);
             let _span = tracing::debug_span!("step").entered();
             let begin = Instant::now();
             let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
@@ -230,8 +244,9 @@ impl Fit {
             self.tell(observers, &*rule, Ended::Step)?;
         }
         let begin = Instant::now();
-        let (update_size, wins) = tally.map_or(Ok((0.0, Vec::new())), |tally| tally.read(batches.len()))?;
-        Ok(Report { update_size, wins, seconds: seconds + begin.elapsed().as_secs_f64() })
+        let mut report = tally.map_or(Ok(Report::default()), |tally| tally.read(batches.len()))?;
+        report.seconds = seconds + begin.elapsed().as_secs_f64();
+        Ok(report)
     }
 
     fn place(&self, error: candle_core::Error) -> candle_core::Error {
@@ -250,6 +265,8 @@ impl Fit {
             step: self.step,
             generator: self.shuffles.state(),
             features: None,
+            image: None,
+            bits: Default::default(),
         };
         Ok(Checkpoint { metadata, tensors: tensors.collect::<State>() })
     }
@@ -272,6 +289,7 @@ fn check_inputs(inputs: &Tensor) -> Result<()> {
 /// Sums over the steps of an epoch, kept on the device.
 struct Tally {
     update_size: Tensor,
+    largest_update: Tensor,
     wins: Tensor,
 }
 
@@ -283,6 +301,7 @@ impl Tally {
             Some(tally) => tally,
             None => Self {
                 update_size: Tensor::zeros((), DType::F32, device)?,
+                largest_update: Tensor::zeros((), DType::F32, device)?,
                 wins: Tensor::zeros(units, DType::U32, device)?,
             },
         };
@@ -290,13 +309,19 @@ impl Tally {
         let ones = winners.ones_like()?;
         *tally = Some(Self {
             update_size: (so_far.update_size + &learned.update_size)?,
+            largest_update: so_far.largest_update.maximum(&learned.update_size)?,
             wins: so_far.wins.index_add(&winners, &ones, 0)?,
         });
         Ok(())
     }
 
-    fn read(&self, steps: usize) -> Result<(f32, Vec<u32>)> {
-        Ok((self.update_size.to_scalar::<f32>()? / steps as f32, self.wins.to_vec1()?))
+    fn read(&self, steps: usize) -> Result<Report> {
+        Ok(Report {
+            update_size: self.update_size.to_scalar::<f32>()? / steps as f32,
+            largest_update: self.largest_update.to_scalar()?,
+            wins: self.wins.to_vec1()?,
+            seconds: 0.0,
+        })
     }
 }
 
@@ -350,6 +375,27 @@ mod tests {
         };
         Fit::new(CONFIG, 4)?.run(&mut rule, &inputs()?, &mut [&mut keep])?;
         Ok((checkpoints, rule))
+    }
+
+    #[test]
+    fn a_report_has_the_largest_update_of_the_epoch_and_the_fit_the_factor_that_it_learned_with() -> Result<()>
+    {
+        let (mut steps, mut seen) = (Vec::new(), Vec::new());
+        let mut rule = rule()?;
+        let inputs = Generator::new(1, "fit test").uniform((40, 5), 0.0, 1.0, &Device::Cpu)?;
+        let mut watch = |event: &Event<'_, KrotovHopfield>| {
+            match event.epoch_report() {
+                Some(report) => seen.push((event.fit.factor(), report.update_size, report.largest_update)),
+                None => steps.push(event.fit.factor()),
+            }
+            Ok(())
+        };
+        Fit::new(CONFIG, 0)?.run(&mut rule, &inputs, &mut [&mut watch])?;
+        let factors: Vec<f64> = seen.iter().map(|report| report.0).collect();
+        assert_eq!(factors, [1.0, 1.0 - 1.0 / 3.0, 1.0 - 2.0 / 3.0]);
+        assert_eq!(steps.len(), 12);
+        assert!(seen.iter().all(|(_, mean, largest)| largest > mean), "{seen:?}");
+        Ok(())
     }
 
     #[test]

@@ -233,6 +233,10 @@ impl LearningRule for Invariance {
         serde_json::json!(self.config)
     }
 
+    fn is_sequential(&self) -> bool {
+        true
+    }
+
     /// A new epoch is a new stretch of time: the average begins at zero and frames are counted anew.
     fn begin_epoch(&mut self, _epoch: usize) -> Result<()> {
         self.average = self.average.zeros_like()?;

@@ -31,6 +31,12 @@ pub trait LearningRule: Module + Send + Sync {
     /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned>;
 
+    /// Whether [`Module::forward`] takes a batch as a stretch of time, so that a row's answer hangs on those before it and a
+    /// batch cannot be cut.
+    fn is_sequential(&self) -> bool {
+        false
+    }
+
     /// A copy of the weights `(units, inputs)`, whatever the layout that the rule works in.
     fn weights(&self) -> Result<Tensor>;
 

@@ -244,11 +244,16 @@ impl Columns {
         })
     }
 
-    /// The columns of a saved state, for any number of inputs.
+    /// The columns of a saved state, for any number of inputs. A published pooler's has no pools, and permanences of 0 and 1:
+    /// what is connected is then all that could be.
     fn checked(config: &SpatialPoolerConfig, mut state: State) -> Result<Self> {
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         let shape = (config.units, inputs);
-        let Some(pool) = state.remove("pool") else { bail!("state: tensor `pool` is missing") };
+        let pool = match (state.remove("pool"), state.get("weights")) {
+            (Some(pool), _) => pool,
+            (None, Some(weights)) if is_binary(weights)? => weights.to_dtype(DType::U8)?,
+            _ => bail!("state: tensor `pool` is missing"),
+        };
         let units = config.units;
         let duty_cycles = [("activity", units.into()), ("overlap", units.into())];
         check_state(&state, &[&[("weights", shape.into())][..], &duty_cycles].concat())?;
@@ -273,6 +278,12 @@ impl Columns {
         }
         Ok(Self { weights, pool, activity, overlap })
     }
+}
+
+/// Whether all values are 0 or 1.
+fn is_binary(tensor: &Tensor) -> Result<bool> {
+    let between = tensor.ne(0f32)?.mul(&tensor.ne(1f32)?)?;
+    Ok(tensor.elem_count() == 0 || between.flatten_all()?.max(0)?.to_scalar::<u8>()? == 0)
 }
 
 /// Columns at work.
@@ -568,6 +579,20 @@ mod tests {
                 assert_eq!(ours, tensor.flatten_all()?.to_vec1::<f32>()?, "{name}, {starved:?}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_of_connections_alone_has_the_same_codes() -> Result<()> {
+        let mut learned = pooler(small())?;
+        learned.learn(&inputs(0, 100)?)?;
+        let mut state = learned.state()?;
+        let connected = state["weights"].ge(small().connected as f32)?.to_dtype(DType::F32)?;
+        state.insert("weights".to_owned(), connected);
+        state.remove("pool");
+        let published = SpatialPooler::from_state(small(), state)?;
+        let seen = inputs(1, 50)?;
+        assert_eq!(published.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
         Ok(())
     }
 

@@ -178,6 +178,10 @@ impl LearningRule for Stack {
         serde_json::json!(StackConfig { learning: self.learning.clone(), rules })
     }
 
+    fn is_sequential(&self) -> bool {
+        self.rules.iter().any(|rule| rule.is_sequential())
+    }
+
     fn begin_epoch(&mut self, epoch: usize) -> Result<()> {
         self.epoch = epoch;
         self.rules.iter_mut().try_for_each(|rule| rule.begin_epoch(epoch))

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::Load;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::packed_bits::{pack, unpack};
 use crate::{GeneratorState, all_finite, replace_file};
 
 /// Named tensors: what a rule, a readout or a whole run consists of.
@@ -51,6 +52,13 @@ pub struct Metadata {
     /// How inputs become the readout's features, once there is a readout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Value>,
+    /// Height, width and values a pixel of the image that an input is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<[usize; 3]>,
+    /// Tensors of zeros and ones that lie in the file as bits, `numpy.packbits(tensor, axis=1)`, and how many columns each
+    /// has. In memory they are f32 like all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bits: BTreeMap<String, usize>,
 }
 
 /// Why a checkpoint was not written or read. Each names the file.
@@ -89,12 +97,16 @@ impl Checkpoint {
         };
         let metadata = serde_json::to_string(&self.metadata).map_err(|error| malformed(&error))?;
         let metadata = HashMap::from([(ENTRY.to_owned(), metadata)]);
-        let bytes =
-            safetensors::serialize(&self.tensors, Some(metadata)).map_err(|error| malformed(&error))?;
+        let mut tensors = self.tensors.clone();
+        for name in self.metadata.bits.keys() {
+            let Some(tensor) = tensors.get_mut(name) else { continue };
+            *tensor = pack(tensor).map_err(|error| malformed(&format!("tensor `{name}` {error}")))?;
+        }
+        let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|error| malformed(&error))?;
         replace_file(path, &bytes).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
     }
 
-    /// Reads the checkpoint at `path` and moves its tensors to `device`.
+    /// Reads the checkpoint at `path` and moves its tensors to `device`. What was saved as f16 comes as f32.
     ///
     /// Whatever the bytes, this ends with a checkpoint of this [`FORMAT`] whose tensors are finite, or with an error
     /// that says what is wrong. What the tensors must be called and how large they must be, their owner knows.
@@ -113,11 +125,14 @@ impl Checkpoint {
         let metadata = parse_metadata(entry)?;
         let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
         let tensors = file.iter().map(|(name, view)| {
-            let tensor = view.load(device).map_err(|error| format!("tensor `{name}`: {error}"))?;
+            let tensor = widened(view.load(&Device::Cpu), metadata.bits.get(name))
+                .and_then(|tensor| tensor.to_device(device))
+                .map_err(|error| format!("tensor `{name}`: {}", first_line(&error)))?;
             check_finite(name, &tensor)?;
             Ok((name.to_owned(), tensor))
         });
-        Ok(Self { metadata, tensors: tensors.collect::<Result<_, String>>()? })
+        let tensors = tensors.collect::<Result<_, String>>()?;
+        Ok(Self { metadata, tensors })
     }
 
     /// The tensors whose names begin with `prefix` and a dot, without both.
@@ -128,6 +143,21 @@ impl Checkpoint {
         });
         named.collect()
     }
+}
+
+/// A tensor as it is worked with, from how it lies in a file that was made small.
+fn widened(tensor: candle_core::Result<Tensor>, bits: Option<&usize>) -> candle_core::Result<Tensor> {
+    let tensor = tensor?;
+    match bits {
+        Some(&columns) => unpack(&tensor, columns),
+        None if tensor.dtype() == DType::F16 => tensor.to_dtype(DType::F32),
+        None => Ok(tensor),
+    }
+}
+
+/// candle's errors may carry a backtrace below what they say.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn parse_metadata(entry: &str) -> Result<Metadata, String> {
@@ -166,6 +196,8 @@ mod tests {
             step: 1200,
             generator: Generator::new(u64::MAX, "shuffle").state(),
             features: None,
+            image: None,
+            bits: BTreeMap::new(),
         };
         let bias = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
         Checkpoint {
@@ -192,6 +224,29 @@ mod tests {
         let weights = |checkpoint: &Checkpoint| checkpoint.part("rule")["weights"].to_vec2::<f32>().unwrap();
         assert_eq!(weights(&loaded), weights(&checkpoint()));
         assert_eq!(loaded.part("readout").len(), 1);
+    }
+
+    #[test]
+    fn halves_are_loaded_as_f32_and_bits_as_zeros_and_ones() {
+        let mut small = checkpoint();
+        let halves = small.tensors["rule.weights"].to_dtype(DType::F16).unwrap();
+        let ones = Tensor::new(&[[0f32, 1.0, 1.0], [1.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+        small.tensors.insert("rule.weights".into(), halves.clone());
+        small.tensors.insert("rule.pool".into(), ones.clone());
+        small.metadata.bits.insert("rule.pool".into(), 3);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.safetensors");
+        small.save(&path).unwrap();
+        let loaded = Checkpoint::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(loaded.metadata, small.metadata);
+        let expected = halves.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(loaded.tensors["rule.weights"].to_vec2::<f32>().unwrap(), expected);
+        assert_eq!(loaded.tensors["rule.pool"].to_vec2::<f32>().unwrap(), ones.to_vec2::<f32>().unwrap());
+
+        small.metadata.bits.insert("rule.pool".into(), 30);
+        small.metadata.bits.insert("rule.weights".into(), 4);
+        let refused = small.save(&path).unwrap_err().to_string();
+        assert!(refused.contains("tensor `rule.weights` holds"), "{refused}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod durable;
 mod finite;
 mod invalid;
 mod observer;
+mod packed_bits;
 mod random;
 mod schedule;
 
