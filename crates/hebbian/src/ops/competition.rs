@@ -188,11 +188,10 @@ impl InplaceOp3 for Kernel {
 
         let groups: Vec<&[Claim]> = self.claims.chunk_by(same_unit).collect();
         let mut rows: Vec<_> = cpu::rows_mut(weights, columns, &self.rows).into_iter().zip(groups).collect();
-        let buffer = || vec![0.0; columns];
         let magnitudes = rows
-            .par_iter()
+            .par_iter_mut()
             .with_min_len(ROWS_A_TASK)
-            .map_init(buffer, |change, (weights, claims)| largest_change(&batch, weights, claims, change));
+            .map(|(weights, claims)| largest_change(&batch, weights, claims));
         let largest = f32::from_bits(magnitudes.max().unwrap_or(0));
         if !largest.is_finite() {
             bail!("the update is not finite: no weight was changed");
@@ -202,9 +201,9 @@ impl InplaceOp3 for Kernel {
             Scale::AsIs => 1.0,
             Scale::LargestIs(rate) => (rate / f64::from(self.largest.get())) as f32,
         };
-        rows.par_iter_mut().with_min_len(ROWS_A_TASK).for_each_init(buffer, |change, (weights, claims)| {
-            add_change(&batch, weights, claims, change, scale);
-        });
+        rows.par_iter_mut()
+            .with_min_len(ROWS_A_TASK)
+            .for_each(|(weights, claims)| add_change(&batch, weights, claims, scale));
         Ok(())
     }
 }
@@ -217,32 +216,62 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// `Δ_u` of the one unit that all `claims` are on.
+    /// Calls `work` with every block of one unit's weights and `Δ_u` of it; all `claims` are on that unit.
     #[inline(always)]
-    fn row_change(&self, weights: &[f32], claims: &[Claim], change: &mut [f32]) {
+    fn visit(&self, weights: &mut [f32], claims: &[Claim], mut work: impl FnMut(&mut [f32], &[f32])) {
         let current = |claim: &Claim| self.currents[claim.sample * self.units + claim.unit as usize];
         let pull: f32 = claims.iter().map(|claim| claim.g * current(claim)).sum();
-        change.iter_mut().zip(weights).for_each(|(change, weight)| *change = -pull * weight);
-        for claim in claims {
-            let input = &self.inputs[claim.sample * self.columns..][..self.columns];
-            change.iter_mut().zip(input).for_each(|(change, x)| *change += claim.g * x);
+        let (blocks, rest) = weights.as_chunks_mut::<64>();
+        let at = self.visit_blocks(0, blocks, pull, claims, &mut work);
+        let (blocks, rest) = rest.as_chunks_mut::<16>();
+        let at = self.visit_blocks(at, blocks, pull, claims, &mut work);
+        let (blocks, _) = rest.as_chunks_mut::<1>();
+        self.visit_blocks(at, blocks, pull, claims, &mut work);
+    }
+
+    /// The blocks from input `at` on, and where they end. A block's change stays in registers while its claims add to it.
+    #[inline(always)]
+    fn visit_blocks<const N: usize>(
+        &self,
+        at: usize,
+        blocks: &mut [[f32; N]],
+        pull: f32,
+        claims: &[Claim],
+        work: &mut impl FnMut(&mut [f32], &[f32]),
+    ) -> usize {
+        for (number, weights) in blocks.iter_mut().enumerate() {
+            let mut change = weights.map(|weight| -pull * weight);
+            for claim in claims {
+                let from = claim.sample * self.columns + at + number * N;
+                let inputs = &self.inputs[from..from + N];
+                change.iter_mut().zip(inputs).for_each(|(change, x)| *change += claim.g * x);
+            }
+            work(weights, &change);
         }
+        at + blocks.len() * N
     }
 }
 
 /// The bits of the largest magnitude of a row's change. Compared as integers, a NaN is larger than infinity and never
 /// lost.
 #[multiversion(targets = "simd")]
-fn largest_change(batch: &Batch<'_>, weights: &[f32], claims: &[Claim], change: &mut [f32]) -> u32 {
-    batch.row_change(weights, claims, change);
-    change.iter().fold(0, |largest, value| largest.max(value.abs().to_bits()))
+fn largest_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim]) -> u32 {
+    let mut largest = [0u32; 64];
+    batch.visit(weights, claims, |_, change| {
+        largest
+            .iter_mut()
+            .zip(change)
+            .for_each(|(largest, value)| *largest = value.abs().to_bits().max(*largest));
+    });
+    largest.into_iter().fold(0, u32::max)
 }
 
 /// Adds a row's change times `scale` to its weights.
 #[multiversion(targets = "simd")]
-fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], change: &mut [f32], scale: f32) {
-    batch.row_change(weights, claims, change);
-    weights.iter_mut().zip(change).for_each(|(weight, change)| *weight += scale * *change);
+fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], scale: f32) {
+    batch.visit(weights, claims, |weights, change| {
+        weights.iter_mut().zip(change).for_each(|(weight, change)| *weight += scale * change);
+    });
 }
 
 #[cfg(test)]

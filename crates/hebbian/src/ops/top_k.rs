@@ -78,29 +78,34 @@ pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     }
 }
 
-/// Keeps the best so far in order. Nearly all blocks are passed over after one vector comparison with the last of
-/// them; equal values come in index order, so a later one never displaces an earlier one.
+/// Keeps the best so far in order. Nearly all blocks, and most parts of the others, are passed over after a vector
+/// comparison with the last of them; equal values come in index order, so a later one never displaces an earlier one.
 #[multiversion(targets = "simd")]
 fn scan_row(row: &[f32], ranked: &mut [u32]) {
     const BLOCK: usize = 64;
+    const PART: usize = 16;
     let mut best = [f32::NEG_INFINITY; LONGEST_LIST];
     let mut found = 0;
     for (block, values) in row.chunks(BLOCK).enumerate() {
-        let largest = largest(values);
-        if found == ranked.len() && largest <= best[found - 1] {
+        if found == ranked.len() && largest(values) <= best[found - 1] {
             continue;
         }
-        for (offset, &value) in values.iter().enumerate() {
-            let value = if value.is_nan() { f32::NEG_INFINITY } else { value };
-            if found == ranked.len() && value <= best[found - 1] {
+        for (part, values) in values.chunks(PART).enumerate() {
+            if found == ranked.len() && largest(values) <= best[found - 1] {
                 continue;
             }
-            found = (found + 1).min(ranked.len());
-            let rank = best[..found - 1].partition_point(|&better| better >= value);
-            best.copy_within(rank..found - 1, rank + 1);
-            ranked.copy_within(rank..found - 1, rank + 1);
-            best[rank] = value;
-            ranked[rank] = (block * BLOCK + offset) as u32;
+            for (offset, &value) in values.iter().enumerate() {
+                let value = if value.is_nan() { f32::NEG_INFINITY } else { value };
+                if found == ranked.len() && value <= best[found - 1] {
+                    continue;
+                }
+                found = (found + 1).min(ranked.len());
+                let rank = best[..found - 1].partition_point(|&better| better >= value);
+                best.copy_within(rank..found - 1, rank + 1);
+                ranked.copy_within(rank..found - 1, rank + 1);
+                best[rank] = value;
+                ranked[rank] = (block * BLOCK + part * PART + offset) as u32;
+            }
         }
     }
 }
