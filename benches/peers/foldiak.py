@@ -2,7 +2,7 @@
 
     python3 benches/peers/foldiak.py
 
-prints patterns a second, to set beside `cargo bench -p hebbian -- Foldiak`.
+prints milliseconds a pattern, to set beside `cargo bench -p hebbian -- Foldiak`.
 """
 
 import time
@@ -42,10 +42,10 @@ def measure(name, patterns, units, activity, iterations):
     for x in patterns:
         learn(layer, x, activity, iterations)
     seconds = time.perf_counter() - begin
-    print(f"{name}: {len(patterns) / seconds:.0f} patterns a second, {1e6 * seconds / len(patterns):.0f} us each")
+    print(f"{name}\t{1e3 * seconds / len(patterns):.4f} ms", flush=True)
 
 
 if __name__ == "__main__":
     draws = np.random.default_rng(1)
-    measure("bars, 16 units, 200 iterations", bars(draws, 1000, 8), 16, 1 / 8, 200)
-    measure("10 x 10 patches, 100 units, 60 iterations", draws.random((1000, 100)), 100, 0.05, 60)
+    measure("8 x 8, 16 units, 200 iterations", bars(draws, 1000, 8), 16, 1 / 8, 200)
+    measure("10 x 10, 100 units, 60 iterations", draws.random((1000, 100)), 100, 0.05, 60)

@@ -87,3 +87,5 @@ for step in (learn, learn_winners_only):
             step(v, sw, iw, io)
         rates.append(FRAMES / (time.perf_counter() - begin))
     print(f"{step.__name__}: {max(rates):.0f} frames a second at best of {len(rates)}")
+    if step is learn:
+        print(f"multi-winner and invariance\t{1e3 / max(rates):.4f} ms")

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
-use super::settling::{Basin, LANES, Layer, Settling, blocks, matrix, settle};
+use super::settling::{Basin, LANES, Layer, Line, Settling, blocks, matrix, settle};
 
 /// What is learned from a sequence of patterns x, each of which settles on outputs y and leaves its trace before the next:
 ///
@@ -124,7 +124,7 @@ struct Sequence<'a> {
 }
 
 struct Working {
-    outgoing: Vec<[f32; LANES]>,
+    outgoing: Vec<Line>,
     thresholds: Vec<f32>,
     basin: Basin,
     outputs: Vec<f32>,
@@ -217,7 +217,7 @@ fn product(row: &[f32], pattern: &[f32]) -> f64 {
 
 /// Units that fire together inhibit each other more, all others less.
 #[inline(always)]
-fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [[f32; LANES]], outputs: &[f32]) {
+fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [Line], outputs: &[f32]) {
     let (rate, gain) = (rule.rates.lateral, rule.lateral_gain());
     let most = if rule.is_binary() { 0.0 } else { f64::INFINITY };
     let blocks = outgoing.chunks_exact_mut(outputs.len().next_multiple_of(LANES));
@@ -226,7 +226,7 @@ fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [[f32; LANES]], outputs: &[
         for (received, &other) in received.iter_mut().zip(others) {
             *received = rate * f64::from(other);
         }
-        for (weights, &own) in block.iter_mut().zip(outputs) {
+        for (Line(weights), &own) in block.iter_mut().zip(outputs) {
             for lane in 0..LANES {
                 let moved = f64::from(weights[lane]) + gain - f64::from(own) * received[lane];
                 weights[lane] = (if moved > most { most } else { moved }) as f32;
@@ -235,7 +235,7 @@ fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [[f32; LANES]], outputs: &[
     }
     let lanes = outputs.len().next_multiple_of(LANES);
     for unit in 0..outputs.len() {
-        outgoing[unit / LANES * lanes + unit][unit % LANES] = 0.0;
+        outgoing[unit / LANES * lanes + unit].0[unit % LANES] = 0.0;
     }
 }
 

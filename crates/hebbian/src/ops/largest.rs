@@ -23,24 +23,38 @@ pub(crate) fn smallest(values: &[f32], k: usize, reversed: &mut [f32], chosen: &
 
 /// The smallest value still among the `k` largest, and how many values are above it.
 ///
-/// Bisects over the bits: each pass is one vectorised comparison of all values, and a pass that counts exactly `k`
-/// is the last.
+/// It is searched for between bounds, of which the lower is reached by more than `k` values and the upper is passed by
+/// fewer. A pass is one vectorised comparison of all values with a guess, and one that counts exactly `k` is the last.
+/// The guess is where the counts at the bounds suggest it, which is soon near; every fourth is halfway between the bits
+/// of the bounds, which limits the passes whatever the values.
 #[multiversion(targets = "simd")]
 fn kth_largest(values: &[f32], k: usize) -> (f32, usize) {
     let (mut low, mut high) = range(values);
-    let mut above = 0;
+    let (mut from_low, mut above, mut pass) = (values.len(), 0, 0);
     while low < high {
-        let middle = high - (high - low) / 2;
-        let found = count_from(values, middle);
-        if found == k {
-            return (f32::from_bits(middle), 0);
-        } else if found > k {
-            low = middle;
+        pass += 1;
+        let guess = if pass % 4 == 0 {
+            high - (high - low) / 2
         } else {
-            (high, above) = (middle - 1, found);
+            between(low, high, (from_low - k) as f32 / (from_low - above) as f32)
+        };
+        let found = count_from(values, guess);
+        if found == k {
+            return (f32::from_bits(guess), 0);
+        } else if found > k {
+            (low, from_low) = (guess, found);
+        } else {
+            (high, above) = (guess - 1, found);
         }
     }
     (f32::from_bits(low), above)
+}
+
+/// The bits of the number at `share` of the way from `low` to `high`, above the former and at most the latter.
+#[inline(always)]
+fn between(low: u32, high: u32, share: f32) -> u32 {
+    let [from, to] = [low, high].map(f32::from_bits);
+    (from + share * (to - from)).to_bits().clamp(low + 1, high)
 }
 
 #[inline(always)]

@@ -23,7 +23,7 @@ mod signed_power;
 mod top_k;
 
 pub use anti_hebbian::{AntiHebbian, Learnt, Rates};
-pub(crate) use bit_sets::{BitSets, words, words_on};
+pub(crate) use bit_sets::{BitSets, elements_on, words};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::sum_of;
 pub use currents::Currents;

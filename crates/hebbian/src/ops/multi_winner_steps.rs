@@ -24,7 +24,7 @@ pub struct MultiWinnerSteps {
     pub rate: f64,
     /// The least that a reconstruction divides by.
     pub floor: f64,
-    /// Whether a weight that would become negative becomes 0.
+    /// Whether a weight that would become negative becomes 0. On CPU one below 1.2e-38 does so too.
     pub clamp: bool,
 }
 
@@ -318,11 +318,12 @@ impl MultiWinnerSteps {
 
     #[inline(always)]
     fn change(&self, before: &[f32], after: &mut [f32], activation: f32, gains: &[f32]) {
-        let least = if self.clamp { 0.0 } else { f32::NEG_INFINITY };
+        // Weights that fall for ever would end in numbers that processors are slow with.
+        let least = if self.clamp { f32::MIN_POSITIVE } else { f32::NEG_INFINITY };
         for ((after, &weight), gain) in after.iter_mut().zip(before).zip(gains) {
             let changed = weight + weight * (activation * gain);
             // Not `max`, which would hide a NaN.
-            *after = if changed < least { least } else { changed };
+            *after = if changed < least { 0.0 } else { changed };
         }
     }
 }

@@ -69,24 +69,29 @@ pub fn settle(layer: &Layer, inputs: &Tensor, settling: &Settling) -> Result<Ten
 /// what their lanes hold does not matter.
 pub(super) const LANES: usize = 16;
 
+/// One row of a block: a line of the cache, which no load then needs two of.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [f32; LANES]);
+
 /// A matrix `(units, units)` cut into blocks of sixteen columns, one block after the other and each row by row: what a
 /// product reads then lies in one line.
-pub(super) fn blocks(matrix: &[f32], units: usize) -> Vec<[f32; LANES]> {
+pub(super) fn blocks(matrix: &[f32], units: usize) -> Vec<Line> {
     let lanes = units.next_multiple_of(LANES);
-    let mut blocks = vec![[0.0; LANES]; lanes * lanes / LANES];
+    let mut blocks = vec![Line([0.0; LANES]); lanes * lanes / LANES];
     for (row, values) in matrix.chunks_exact(units).enumerate() {
         for (block, values) in values.chunks(LANES).enumerate() {
-            blocks[block * lanes + row][..values.len()].copy_from_slice(values);
+            blocks[block * lanes + row].0[..values.len()].copy_from_slice(values);
         }
     }
     blocks
 }
 
 /// The matrix `(units, units)` that was cut into `blocks`.
-pub(super) fn matrix(blocks: &[[f32; LANES]], units: usize) -> Vec<f32> {
+pub(super) fn matrix(blocks: &[Line], units: usize) -> Vec<f32> {
     let lanes = units.next_multiple_of(LANES);
     let rows = (0..units).flat_map(|row| (0..units).map(move |column| (row, column)));
-    rows.map(|(row, column)| blocks[column / LANES * lanes + row][column % LANES]).collect()
+    rows.map(|(row, column)| blocks[column / LANES * lanes + row].0[column % LANES]).collect()
 }
 
 /// Where one pattern settles after the other, on the CPU.
@@ -118,7 +123,7 @@ impl Basin {
 
     /// Makes `y` the outputs for the `drive`. `outgoing` is wᵀ in blocks of columns, see [`blocks`].
     #[inline(always)]
-    pub(super) fn settle(&mut self, outgoing: &[[f32; LANES]], thresholds: &[f32], settling: &Settling) {
+    pub(super) fn settle(&mut self, outgoing: &[Line], thresholds: &[f32], settling: &Settling) {
         for ((excess, drive), &threshold) in self.excess.iter_mut().zip(&self.drive).zip(thresholds) {
             *excess = drive - f64::from(threshold);
         }
@@ -156,7 +161,7 @@ impl Basin {
     }
 
     #[inline(always)]
-    fn settle_at_once(&mut self, outgoing: &[[f32; LANES]]) {
+    fn settle_at_once(&mut self, outgoing: &[Line]) {
         multiply(outgoing, &self.drive[..self.rows], &mut self.received);
         for ((excess, received), y) in self.excess.iter().zip(&self.received).zip(&mut self.y) {
             *y = squash(excess + received);
@@ -166,12 +171,12 @@ impl Basin {
 
 /// `received_u = Σ_v y_v outgoing_vu` in four partial sums, whatever the vector width: the bits do not depend on it.
 #[inline(always)]
-fn multiply(outgoing: &[[f32; LANES]], y: &[f64], received: &mut [f64]) {
+fn multiply(outgoing: &[Line], y: &[f64], received: &mut [f64]) {
     let blocks = outgoing.chunks_exact(received.len());
     for (block, received) in blocks.zip(received.as_chunks_mut::<LANES>().0) {
         let mut partial = [[0f64; LANES]; 4];
         for (rows, y) in block.as_chunks::<4>().0.iter().zip(y.as_chunks::<4>().0) {
-            for ((sums, row), &y) in partial.iter_mut().zip(rows).zip(y) {
+            for ((sums, Line(row)), &y) in partial.iter_mut().zip(rows).zip(y) {
                 for lane in 0..LANES {
                     sums[lane] = y.mul_add(f64::from(row[lane]), sums[lane]);
                 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{below, exp, largest, smallest, sum_of, words as words_of, words_on};
+use crate::ops::{below, elements_on, exp, largest, smallest, sum_of, words as words_of};
 
 #[derive(Debug)]
 pub(super) struct BitRegion {
@@ -22,8 +22,8 @@ pub(super) struct BitRegion {
 /// What one input sets off, in buffers that the next one uses again.
 #[derive(Clone, Debug)]
 struct Competition {
-    /// The words of the input that are not 0, behind their places.
-    input: Vec<(usize, u64)>,
+    /// What is on in the input, as [`elements_on`] lists it.
+    input: Vec<u32>,
     counts: Vec<u32>,
     boosted: Vec<f32>,
     /// In ascending order.
@@ -37,7 +37,7 @@ impl Competition {
 
     fn run(&mut self, config: &SpatialPoolerConfig, synapses: &Synapses, boosts: &[f32], input: &[u64]) {
         let Self { input: on, counts, boosted, winners } = self;
-        words_on(input, on);
+        elements_on(input, synapses.inputs(), on);
         synapses.overlaps(on, counts);
         boost(config.stimulus_threshold, counts, boosts, boosted);
         winners.clear();

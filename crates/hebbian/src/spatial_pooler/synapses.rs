@@ -1,4 +1,4 @@
-//! The synapses of all columns as lists, and beside them the connected ones as bit sets.
+//! The permanences of all columns, and beside them the connected synapses as bit sets.
 
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -6,27 +6,31 @@ use multiversion::multiversion;
 
 use crate::ops::BitSets;
 
-/// How many inputs a synapse can tell apart, and the one that stands for none.
+/// How many inputs a synapse can tell apart.
 const SOURCES: usize = 1 << u16::BITS;
-const NO_SOURCE: u16 = u16::MAX;
+/// The permanence where there is no synapse: no gain changes it, and no comparison finds it connected.
+const NO_SYNAPSE: f32 = f32::NAN;
 /// Synapses that a kernel moves together: one AVX-512 register. Rows are filled up to whole blocks.
 const BLOCK: usize = 16;
+/// Looking up what one synapse of a list gains takes as long as moving so many places of a whole row, where gains lie
+/// in order.
+const LOOK_UP: usize = 3;
 
-/// A synapse outside its column's pool takes no room and no time; a bit is written only when a permanence crosses the
-/// threshold.
+/// Where pools are small, a column is a list of its synapses; else a row with a place for each input. A bit is written
+/// only when a permanence crosses the threshold.
 #[derive(Debug)]
 pub(super) struct Synapses {
     inputs: usize,
     threshold: f32,
-    /// Where the synapses of each column begin; one more than there are columns.
+    /// Where each column begins; one more than there are columns.
     starts: Vec<usize>,
-    /// The input of each synapse, ascending within a column.
-    sources: Vec<u16>,
     permanences: Vec<f32>,
+    /// The input of each synapse, ascending within a column, if columns are lists.
+    sources: Option<Vec<u16>>,
     connected: BitSets,
     /// Columns known to have all permanences at 1, which no raising changes.
     full: Vec<bool>,
-    /// Room for the sources of the synapses that one column's move takes across the threshold.
+    /// Room for the places of the synapses that one column's move takes across the threshold.
     crossed: Vec<u16>,
 }
 
@@ -46,32 +50,39 @@ impl Synapses {
         if inputs >= SOURCES {
             bail!("a pooler on the CPU takes at most {} inputs, these are {inputs}", SOURCES - 1);
         }
-        let mut synapses = Self {
+        let pooled = pool.to_vec2::<u8>()?;
+        let synapses = pooled.iter().flatten().filter(|&&member| member != 0).count();
+        let mut columns = Self {
             inputs,
             threshold,
             starts: vec![0],
-            sources: Vec::new(),
             permanences: Vec::new(),
+            sources: (synapses * LOOK_UP < units * inputs).then(Vec::new),
             connected: BitSets::empty(units, inputs),
             full: vec![false; units],
             crossed: Vec::new(),
         };
-        for column in 0..units {
-            let weights = weights.get(column)?.to_vec1::<f32>()?;
-            let pool = pool.get(column)?.to_vec1::<u8>()?;
-            for source in (0..inputs).filter(|&source| pool[source] != 0) {
-                synapses.sources.push(source as u16);
-                synapses.permanences.push(weights[source]);
-                if weights[source] >= threshold {
-                    synapses.connected.flip(column, source);
-                }
-            }
-            let whole_blocks = synapses.sources.len().next_multiple_of(BLOCK);
-            synapses.sources.resize(whole_blocks, NO_SOURCE);
-            synapses.permanences.resize(whole_blocks, 0.0);
-            synapses.starts.push(whole_blocks);
+        for (column, pool) in pooled.iter().enumerate() {
+            columns.push(column, &weights.get(column)?.to_vec1::<f32>()?, pool);
         }
-        Ok(synapses)
+        Ok(columns)
+    }
+
+    fn push(&mut self, column: usize, weights: &[f32], pool: &[u8]) {
+        for (source, (&weight, &member)) in weights.iter().zip(pool).enumerate() {
+            if member == 0 && self.sources.is_some() {
+                continue;
+            }
+            self.permanences.push(if member == 0 { NO_SYNAPSE } else { weight });
+            self.sources.iter_mut().for_each(|sources| sources.push(source as u16));
+            if member != 0 && weight >= self.threshold {
+                self.connected.flip(column, source);
+            }
+        }
+        let whole_blocks = self.permanences.len().next_multiple_of(BLOCK);
+        self.permanences.resize(whole_blocks, NO_SYNAPSE);
+        self.sources.iter_mut().for_each(|sources| sources.resize(whole_blocks, 0));
+        self.starts.push(whole_blocks);
     }
 
     pub(super) fn inputs(&self) -> usize {
@@ -83,16 +94,20 @@ impl Synapses {
     }
 
     /// How many connected synapses of each column the `input` reaches, `(columns)`.
-    pub(super) fn overlaps(&self, input: &[(usize, u64)], counts: &mut [u32]) {
+    pub(super) fn overlaps(&self, input: &[u32], counts: &mut [u32]) {
         self.connected.overlaps(input, counts);
     }
 
     /// Moves each permanence of `column` by its input's gain, and returns how many crossed the threshold.
     pub(super) fn adapt(&mut self, column: usize, gains: &Gains) -> usize {
+        let row = self.starts[column]..self.starts[column + 1];
+        let (permanences, crossed) = (&mut self.permanences[row.clone()], &mut self.crossed);
+        match &self.sources {
+            Some(sources) => adapt_list(permanences, &sources[row], self.threshold, crossed, gains),
+            None => adapt_row(permanences, self.threshold, crossed, gains),
+        }
         self.full[column] = false;
-        self.move_by(column, |permanences, sources, threshold, crossed| {
-            adapt_row(permanences, sources, threshold, crossed, gains);
-        })
+        self.connect(column)
     }
 
     /// Moves all permanences of `column` by `gain`, and returns how many crossed the threshold.
@@ -100,90 +115,103 @@ impl Synapses {
         if self.full[column] {
             return 0;
         }
-        let crossings = self.move_by(column, |permanences, sources, threshold, crossed| {
-            raise_row(permanences, sources, threshold, crossed, gain);
-        });
-        let row = self.starts[column]..self.starts[column + 1];
-        let synapses = self.permanences[row.clone()].iter().zip(&self.sources[row]);
-        self.full[column] = synapses.into_iter().all(|(p, &source)| *p == 1.0 || source == NO_SOURCE);
-        crossings
+        let permanences = &mut self.permanences[self.starts[column]..self.starts[column + 1]];
+        raise_row(permanences, self.threshold, &mut self.crossed, gain);
+        self.full[column] = permanences.iter().all(|&permanence| permanence == 1.0 || permanence.is_nan());
+        self.connect(column)
     }
 
-    /// Moves the permanences of `column` with `move_row`, and returns how many crossed the threshold.
-    fn move_by(
-        &mut self,
-        column: usize,
-        move_row: impl FnOnce(&mut [f32], &[u16], f32, &mut Vec<u16>),
-    ) -> usize {
-        let row = self.starts[column]..self.starts[column + 1];
-        self.crossed.clear();
-        move_row(&mut self.permanences[row.clone()], &self.sources[row], self.threshold, &mut self.crossed);
-        for &source in &self.crossed {
-            self.connected.flip(column, source.into());
+    /// Brings the bits of `column` up to date with what has crossed the threshold, and returns how many did.
+    fn connect(&mut self, column: usize) -> usize {
+        let start = self.starts[column];
+        let crossings = self.crossed.len();
+        for place in self.crossed.drain(..).map(usize::from) {
+            let source = self.sources.as_ref().map_or(place, |sources| sources[start + place].into());
+            self.connected.flip(column, source);
         }
-        self.crossed.len()
+        crossings
     }
 
     /// The permanences, `(columns, inputs)`, 0 where there is no synapse.
     pub(super) fn weights(&self) -> Result<Tensor> {
         let mut weights = vec![0f32; self.columns() * self.inputs];
-        for (row, bounds) in weights.chunks_exact_mut(self.inputs).zip(self.starts.windows(2)) {
-            let synapses = self.sources[bounds[0]..bounds[1]].iter().zip(&self.permanences[bounds[0]..]);
-            for (&source, &permanence) in synapses.filter(|(source, _)| **source != NO_SOURCE) {
-                row[usize::from(source)] = permanence;
-            }
-        }
+        self.for_each(|column, source, permanence| weights[column * self.inputs + source] = permanence);
         Tensor::from_vec(weights, (self.columns(), self.inputs), &Device::Cpu)
     }
 
     /// Where there is a synapse, `(columns, inputs)` u8.
     pub(super) fn pool(&self) -> Result<Tensor> {
         let mut pool = vec![0u8; self.columns() * self.inputs];
-        for (row, bounds) in pool.chunks_exact_mut(self.inputs).zip(self.starts.windows(2)) {
-            let sources = self.sources[bounds[0]..bounds[1]].iter().filter(|&&source| source != NO_SOURCE);
-            sources.for_each(|&source| row[usize::from(source)] = 1);
-        }
+        self.for_each(|column, source, _| pool[column * self.inputs + source] = 1);
         Tensor::from_vec(pool, (self.columns(), self.inputs), &Device::Cpu)
+    }
+
+    /// Calls `visit` with the column, the input and the permanence of each synapse.
+    fn for_each(&self, mut visit: impl FnMut(usize, usize, f32)) {
+        for (column, bounds) in self.starts.windows(2).enumerate() {
+            for (place, &permanence) in self.permanences[bounds[0]..bounds[1]].iter().enumerate() {
+                if !permanence.is_nan() {
+                    let sources = self.sources.as_ref();
+                    let source = sources.map_or(place, |sources| sources[bounds[0] + place].into());
+                    visit(column, source, permanence);
+                }
+            }
+        }
     }
 }
 
 #[multiversion(targets = "simd")]
-fn adapt_row(
+fn adapt_list(
     permanences: &mut [f32],
     sources: &[u16],
     threshold: f32,
     crossed: &mut Vec<u16>,
     gains: &Gains,
 ) {
-    move_row(permanences, sources, threshold, crossed, |source| gains[usize::from(source)]);
+    let blocks = permanences.as_chunks_mut::<BLOCK>().0.iter_mut().zip(sources.as_chunks::<BLOCK>().0);
+    for (block, (permanences, sources)) in blocks.enumerate() {
+        let mut gained = [0.0; BLOCK];
+        for synapse in 0..BLOCK {
+            gained[synapse] = gains[usize::from(sources[synapse])];
+        }
+        move_block(permanences, &gained, block * BLOCK, threshold, crossed);
+    }
 }
 
 #[multiversion(targets = "simd")]
-fn raise_row(permanences: &mut [f32], sources: &[u16], threshold: f32, crossed: &mut Vec<u16>, gain: f32) {
-    move_row(permanences, sources, threshold, crossed, |source| if source == NO_SOURCE { 0.0 } else { gain });
+fn adapt_row(permanences: &mut [f32], threshold: f32, crossed: &mut Vec<u16>, gains: &Gains) {
+    let blocks = permanences.as_chunks_mut::<BLOCK>().0.iter_mut().zip(gains.as_chunks::<BLOCK>().0);
+    for (block, (permanences, gains)) in blocks.enumerate() {
+        move_block(permanences, gains, block * BLOCK, threshold, crossed);
+    }
 }
 
-/// Adds its gain to each permanence, and the sources of those that cross the threshold to `crossed`.
+#[multiversion(targets = "simd")]
+fn raise_row(permanences: &mut [f32], threshold: f32, crossed: &mut Vec<u16>, gain: f32) {
+    for (block, permanences) in permanences.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+        move_block(permanences, &[gain; BLOCK], block * BLOCK, threshold, crossed);
+    }
+}
+
+/// Adds its gain to each permanence, and the places of those that cross the threshold to `crossed`; `first` is the place
+/// of the block's first.
 #[inline(always)]
-fn move_row(
-    permanences: &mut [f32],
-    sources: &[u16],
+fn move_block(
+    permanences: &mut [f32; BLOCK],
+    gains: &[f32; BLOCK],
+    first: usize,
     threshold: f32,
     crossed: &mut Vec<u16>,
-    gain: impl Fn(u16) -> f32,
 ) {
-    let permanences = permanences.as_chunks_mut::<BLOCK>().0;
-    for (permanences, sources) in permanences.iter_mut().zip(sources.as_chunks::<BLOCK>().0) {
-        let before = *permanences;
-        let mut crosses = [0u32; BLOCK];
-        for synapse in 0..BLOCK {
-            let after = (before[synapse] + gain(sources[synapse])).clamp(0.0, 1.0);
-            permanences[synapse] = after;
-            crosses[synapse] = u32::from((before[synapse] >= threshold) != (after >= threshold));
-        }
-        if crosses.iter().fold(0, |any, crosses| any | crosses) != 0 {
-            note_crossings(&before, permanences, sources, threshold, crossed);
-        }
+    let before = *permanences;
+    let mut crosses = [0u32; BLOCK];
+    for synapse in 0..BLOCK {
+        let after = (before[synapse] + gains[synapse]).clamp(0.0, 1.0);
+        permanences[synapse] = after;
+        crosses[synapse] = u32::from((before[synapse] >= threshold) != (after >= threshold));
+    }
+    if crosses.iter().fold(0, |any, crosses| any | crosses) != 0 {
+        note_crossings(&before, permanences, first, threshold, crossed);
     }
 }
 
@@ -193,13 +221,13 @@ fn move_row(
 fn note_crossings(
     before: &[f32; BLOCK],
     after: &[f32; BLOCK],
-    sources: &[u16; BLOCK],
+    first: usize,
     threshold: f32,
     crossed: &mut Vec<u16>,
 ) {
-    for ((before, after), &source) in before.iter().zip(after).zip(sources) {
+    for (place, (before, after)) in (first..).zip(before.iter().zip(after)) {
         if (*before >= threshold) != (*after >= threshold) {
-            crossed.push(source);
+            crossed.push(place as u16);
         }
     }
 }
