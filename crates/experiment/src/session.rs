@@ -14,6 +14,7 @@ use hebbian_plots::Picture;
 use hebbian_training::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use crate::device::device_name;
 use crate::film::Shooting;
 use crate::{Data, Experiment, Metric, Metrics, Phase, Progress, Results, Row, RunFolder, Subject};
 
@@ -51,7 +52,10 @@ impl<D: Subject> Session<D> {
     ) -> Result<Self> {
         let common = experiment.common();
         let progress = Progress::new(common.quiet);
-        let device = common.device.open()?;
+        let (device, reason) = common.device.open_with_reason()?;
+        if let Some(reason) = reason {
+            progress.say(format!("device {}: {reason}", device_name(&device)));
+        }
         let data = load(experiment, &device)?;
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics()?;
