@@ -57,9 +57,7 @@ impl DeviceChoice {
             DeviceChoice::Cuda(ordinal) => {
                 (Device::new_cuda(ordinal), "cuda", candle_core::utils::cuda_is_available())
             }
-            DeviceChoice::Metal => {
-                (Device::new_metal(0), "metal", candle_core::utils::metal_is_available())
-            }
+            DeviceChoice::Metal => (Device::new_metal(0), "metal", candle_core::utils::metal_is_available()),
         };
         if !compiled {
             return Err(format!("this program was built without it (--features {feature})"));
@@ -131,7 +129,10 @@ mod tests {
     fn auto_always_finds_a_device_and_says_why() {
         let (device, reason) = DeviceChoice::Auto.open_with_reason().unwrap();
         let reason = reason.unwrap();
-        assert_eq!(device.is_cpu(), reason.contains("no cuda:0, this ") && reason.contains("no metal, this "));
+        assert_eq!(
+            device.is_cpu(),
+            reason.contains("no cuda:0, this ") && reason.contains("no metal, this ")
+        );
         assert_eq!(reason.lines().count(), 1, "{reason}");
     }
 

@@ -231,6 +231,12 @@ impl Fit {
         }
         let begin = Instant::now();
         let (update_size, wins) = tally.map_or(Ok((0.0, Vec::new())), |tally| tally.read(batches.len()))?;
+        if !update_size.is_finite() {
+            bail!(
+                "epoch {}: an update was not finite; the rule has learned nothing since before it",
+                self.epoch + 1
+            );
+        }
         Ok(Report { update_size, wins, seconds: seconds + begin.elapsed().as_secs_f64() })
     }
 

@@ -41,7 +41,7 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{Competition, Scale, Strength, refresh_signed_power, top_k};
+use crate::ops::{Competition, Scale, Strength, no_update, refresh_signed_power, top_k};
 use crate::rule::{Learned, LearningRule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
@@ -96,6 +96,8 @@ pub struct KrotovHopfield {
     weights: Tensor,
     /// `sign(w) |w|^(p-1)`, kept beside the weights; at p = 2 the weights themselves serve.
     synapses: Option<Tensor>,
+    /// The size of the last update, which tells on a GPU whether all were finite.
+    last_update: Tensor,
 }
 
 impl KrotovHopfield {
@@ -125,7 +127,8 @@ impl KrotovHopfield {
 
     fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Result<Self> {
         let synapses = (config.p != 2.0).then(|| weights.zeros_like()).transpose()?;
-        let rule = Self { config, anneal: 1.0, weights, synapses };
+        let last_update = no_update(weights.device())?;
+        let rule = Self { config, anneal: 1.0, weights, synapses, last_update };
         rule.refresh(None)?;
         Ok(rule)
     }
@@ -183,9 +186,11 @@ impl LearningRule for KrotovHopfield {
             attraction: Strength::Each(1.0),
             repulsion: Strength::Each(self.config.delta),
             scale: Scale::LargestIs(self.config.learning_rate * self.anneal),
+            before: &self.last_update,
         };
         let updated = competition.update(&self.weights)?;
         self.refresh(updated.rows.as_deref())?;
+        self.last_update = updated.largest.clone();
         Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
     }
 
@@ -200,6 +205,7 @@ impl LearningRule for KrotovHopfield {
     fn restore(&mut self, state: State) -> Result<()> {
         check_state(&state, &[("weights", self.weights.shape().clone())])?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
+        self.last_update = no_update(self.weights.device())?;
         self.refresh(None)
     }
 }

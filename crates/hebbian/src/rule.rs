@@ -28,7 +28,9 @@ pub trait LearningRule: Module + Send + Sync {
 
     /// Learns from one batch `(batch, inputs)`; for a rule that learns online, from the rows in order.
     ///
-    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was.
+    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was. On other
+    /// devices nothing is read to find out: such a step and all later ones leave the state as it was, and their
+    /// [`Learned::update_size`] is not a number.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned>;
 
     /// A copy of the weights `(units, inputs)`, whatever the layout that the rule works in.
@@ -51,7 +53,8 @@ pub struct Learned {
     pub winners: Tensor,
     /// The units that were repelled, `(batch)` u32, where the rule repels any.
     pub repelled: Option<Tensor>,
-    /// How large the update was, a scalar in the rule's own measure.
+    /// How large the update was, a scalar in the rule's own measure; away from the CPU, not a number once a step would
+    /// have stored a value that is not finite.
     pub update_size: Tensor,
 }
 
@@ -87,6 +90,12 @@ const KNOWN: [&str; 7] = [
 
 fn read_config<C: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<C> {
     C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
+}
+
+/// Whether a field of a config has the value with which it is left out of a saved config: configs from before it was
+/// there stay the same bytes.
+pub(crate) fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only.

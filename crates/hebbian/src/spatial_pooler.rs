@@ -51,7 +51,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, check_state, is_one};
 use bit_region::BitRegion;
 use graph_region::{GraphRegion, dense};
 pub use potential_pool::PotentialPool;
@@ -120,6 +120,12 @@ pub struct SpatialPoolerConfig {
     pub starved: Starved,
     /// Period of the overlap duty cycle, in inputs.
     pub overlap_period: f64,
+    /// Inputs a step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
+    /// devices on which a step an input is too short: all inputs of a step meet the columns as they were before it, what
+    /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
+    /// does to the results.
+    #[serde(skip_serializing_if = "is_one")]
+    pub minibatch: usize,
 }
 
 impl Default for SpatialPoolerConfig {
@@ -138,6 +144,7 @@ impl Default for SpatialPoolerConfig {
             activity_period: 1000.0,
             starved: Starved::Left,
             overlap_period: 1000.0,
+            minibatch: 1,
         }
     }
 }
@@ -170,6 +177,7 @@ impl SpatialPoolerConfig {
         {
             Invalid::unless(not_negative(period) && period >= 1.0, field, period, "a number of at least 1")?;
         }
+        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
         match self.starved {
             Starved::Left => Ok(()),
             Starved::Lowest { share: value } => {
@@ -202,7 +210,7 @@ impl SpatialPoolerConfig {
 }
 
 /// All that a pooler has learned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Columns {
     /// Permanences `(units, inputs)`, 0 outside the pools.
     weights: Tensor,
@@ -300,7 +308,7 @@ trait Region: Debug + Send + Sync {
 }
 
 fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Region>> {
-    match columns.weights.device().is_cpu() {
+    match columns.weights.device().is_cpu() && config.minibatch == 1 {
         true => Ok(Box::new(BitRegion::new(config, &columns)?)),
         false => Ok(Box::new(GraphRegion::new(config, columns)?)),
     }
