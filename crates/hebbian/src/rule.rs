@@ -134,3 +134,33 @@ pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f
     let missed = energy(&(shown - reconstructed)?)?;
     Ok(missed / energy(shown)?.max(f64::MIN_POSITIVE))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{InvarianceConfig, MultiWinnerConfig, SpatialPoolerConfig};
+
+    #[test]
+    fn a_config_without_minibatches_is_saved_as_it_was_before_there_were_any() {
+        let configs = |minibatch| {
+            [
+                serde_json::json!(MultiWinnerConfig { minibatch, ..Default::default() }),
+                serde_json::json!(InvarianceConfig { minibatch, ..Default::default() }),
+                serde_json::json!(SpatialPoolerConfig { minibatch, ..Default::default() }),
+            ]
+        };
+        assert!(configs(1).iter().all(|config| config.get("minibatch").is_none()));
+        assert!(configs(2).iter().all(|config| config["minibatch"] == 2));
+    }
+
+    #[test]
+    fn a_minibatch_of_nothing_is_refused() {
+        let refusals = [
+            MultiWinnerConfig { minibatch: 0, ..Default::default() }.validate(),
+            InvarianceConfig { minibatch: 0, ..Default::default() }.validate(),
+            SpatialPoolerConfig { minibatch: 0, ..Default::default() }.validate(),
+        ];
+        for refused in refusals {
+            assert_eq!(refused.unwrap_err().to_string(), "minibatch = 0 is not allowed: at least 1");
+        }
+    }
+}

@@ -646,6 +646,39 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn a_minibatch_meets_the_columns_as_they_were_and_sums_what_it_adds() -> Result<()> {
+        let config = SpatialPoolerConfig { minibatch: 5, ..small() };
+        let (mut together, inputs) = (pooler(config)?, inputs(1, 5)?);
+        let begin = together.state()?;
+        let codes = together.encode_indices(&inputs)?.to_vec2::<u32>()?;
+        assert_eq!(together.learn(&inputs)?.winners.to_vec2::<u32>()?, codes);
+        // What each input adds on its own, had it been the first.
+        let mut sum = begin["weights"].copy()?;
+        for number in 0..5 {
+            let mut alone = pooler(SpatialPoolerConfig { minibatch: 2, ..small() })?;
+            alone.learn(&inputs.narrow(0, number, 1)?)?;
+            sum = (sum + (alone.weights()? - &begin["weights"])?)?;
+        }
+        // Permanences that reached a bound on their own, or do so together, are not a sum.
+        let weights = together.weights()?.flatten_all()?.to_vec1::<f32>()?;
+        let (mut compared, sum) = (0, sum.flatten_all()?.to_vec1::<f32>()?);
+        for (weight, sum) in weights.iter().zip(&sum).filter(|(weight, _)| **weight > 0.2 && **weight < 0.8) {
+            assert!((weight - sum).abs() < 1e-6, "{weight}, expected {sum}");
+            compared += 1;
+        }
+        assert!(compared > 500, "{compared}");
+        Ok(())
+    }
+
+    #[test]
+    fn minibatches_of_inputs_that_are_not_binary_are_refused_too() -> Result<()> {
+        let mut pooler = pooler(SpatialPoolerConfig { minibatch: 5, ..small() })?;
+        let grey = Tensor::full(0.5f32, (2, INPUTS), &Device::Cpu)?;
+        assert!(refusal(pooler.learn(&grey)).starts_with("input 0 holds a value other than 0 and 1"));
+        Ok(())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
 

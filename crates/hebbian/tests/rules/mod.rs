@@ -26,7 +26,8 @@ impl Case {
 
     pub fn step(&mut self, step: usize) -> Result<Learned> {
         let batch = self.batch(step)?;
-        self.rule.learn(&batch)
+        let learned = self.rule.learn(&batch);
+        learned.map_err(|error| candle_core::Error::msg(format!("{}, step {step}: {error}", self.name)))
     }
 
     /// The same at its beginning, on `device`.
@@ -59,8 +60,8 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         let config = MultiWinnerConfig { units: 70, winners: 3, minibatch, ..Default::default() };
         MultiWinner::new(config, INPUTS, &mut draws(), device)
     };
-    let invariance = |inputs, of, minibatch| {
-        let normalisation = Some(Normalisation { every: 7, size: 2.0, of });
+    let invariance = |inputs, of, size, minibatch| {
+        let normalisation = Some(Normalisation { every: 7, size, of });
         let config = InvarianceConfig { units: 20, normalisation, minibatch, ..Default::default() };
         Invariance::new(config, inputs, &mut draws(), device)
     };
@@ -81,7 +82,7 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
     let equilibrium = Settling::Equilibrium { slope: 10.0, time_step: 0.1, iterations: 20, tolerance: 1e-3 };
     let charge = Charge { largest_weight: 1.0, ..Default::default() };
     let stack = Stack::new(
-        vec![Box::new(multi_winner(1)?), Box::new(invariance(70, RowSize::Sum, 1)?)],
+        vec![Box::new(multi_winner(1)?), Box::new(invariance(70, RowSize::Sum, 2.0, 1)?)],
         Learning::Online,
     )?;
     let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
@@ -95,8 +96,8 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         ("Földiák, one shot", Box::new(foldiak(Settling::OneShot)?), &binary),
         ("multi-winner", Box::new(multi_winner(1)?), &grey),
         ("multi-winner, minibatch 4", Box::new(multi_winner(4)?), &grey),
-        ("invariance", Box::new(invariance(INPUTS, RowSize::Sum, 1)?), &grey),
-        ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Maximum, 4)?), &grey),
+        ("invariance", Box::new(invariance(INPUTS, RowSize::Maximum, 0.1, 1)?), &grey),
+        ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Sum, 2.0, 4)?), &grey),
         ("pooler", Box::new(pooler(Starved::Left, BoostToward::Mean, 1)?), &binary),
         ("pooler, lowest", Box::new(pooler(Starved::Lowest { share: 0.1 }, BoostToward::Mean, 1)?), &binary),
         (
