@@ -6,8 +6,8 @@ mod rules;
 
 use candle_core::{Device, Result, Tensor};
 use hebbian::ops::{
-    Competition, Layer, RowNorm, Scale, Settling, Strength, refresh_row_norms, refresh_signed_power,
-    running_average, settle, top_k,
+    Competition, Layer, RowNorm, Scale, Settling, Strength, overlap_scores, refresh_row_norms,
+    refresh_signed_power, running_average, settle, top_k,
 };
 use hebbian::{Event, Fit, FitConfig, LearningRule};
 use hebbian_training::{Checkpoint, Generator, Schedule};
@@ -160,6 +160,34 @@ fn what_is_derived_from_rows_agrees_with_the_cpu() {
                 refresh_row_norms(&reference, &weights, norm, None)?;
                 assert_close(&format!("{norm:?}"), &ours, &reference, 2e-6)?;
             }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn scores_agree_with_the_cpu_where_samples_are_blank_or_match_perfectly_too() {
+    on_accelerator("scores_agree_with_the_cpu_where_samples_are_blank_or_match_perfectly_too", |device| {
+        let mut draws = Generator::new(0, "scores");
+        let mut uniform = |shape: &[usize], low: f64| draws.uniform(shape, low, 1.0, &Device::Cpu);
+        for (batch, units) in [(1, 1), (7, 300)] {
+            let (norms, gates) = (uniform(&[units], 0.5)?, uniform(&[units], 0.0)?);
+            let lengths = Tensor::cat(
+                &[
+                    uniform(&[batch], 0.5)?.narrow(0, 1, batch - 1)?,
+                    Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu)?,
+                ],
+                0,
+            )?;
+            let products = uniform(&[batch, units], 0.0)?
+                .broadcast_mul(&lengths.unsqueeze(1)?)?
+                .broadcast_mul(&norms)?;
+            let to = |tensor: &Tensor| tensor.to_device(device);
+            let ours = overlap_scores(&to(&products)?, &to(&norms)?, &to(&lengths)?, &to(&gates)?)?;
+            // Distances: scores of near matches are too large to compare.
+            let ours = gates.broadcast_as(products.shape())?.div(&ours.to_device(&Device::Cpu)?)?;
+            let reference = overlap_scores(&products, &norms, &lengths, &gates)?;
+            assert_close("distances", &ours, &gates.broadcast_as(products.shape())?.div(&reference)?, 1e-5)?;
         }
         Ok(())
     });

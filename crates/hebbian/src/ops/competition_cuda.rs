@@ -1,7 +1,7 @@
 //! The update of competing units on CUDA, see `kernels/competition.cu`.
 
 use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::{DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{LaunchConfig, PushKernelArg};
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp2, CustomOp3, InplaceOp3, Layout, Result, Shape, Tensor, bail,
 };
@@ -39,18 +39,6 @@ fn grid(claims: &Claims, columns: usize) -> LaunchConfig {
 
 /// The name under which candle keeps the compiled kernels.
 const MODULE: &str = "hebbian-competition";
-
-/// The address of a tensor's values, 0 for none: a kernel sees a null pointer then. The tensor must outlive the launch,
-/// on whose stream it is also freed.
-fn address<T: candle_core::cuda_backend::CudaDType>(tensor: Option<&Tensor>) -> Result<u64> {
-    let Some(tensor) = tensor else { return Ok(0) };
-    let (storage, layout) = tensor.storage_and_layout();
-    let storage = cuda::on_cuda(&storage)?;
-    let values = cuda::values::<T>(storage, layout)?;
-    let stream = storage.device.cuda_stream();
-    let (address, _used) = values.device_ptr(&stream);
-    Ok(address)
-}
 
 /// The changes `(claims, columns + tiles)`, see `competition_change`.
 pub(super) struct Changes<'a> {
@@ -94,10 +82,10 @@ impl CustomOp3 for Changes<'_> {
         let currents = cuda::values::<f32>(currents, currents_layout)?;
         let (attraction, each_attraction) = split(self.attraction)?;
         let (repulsion, each_repulsion) = split(self.repulsion)?;
-        let winners = address::<u32>(Some(&self.claims.winners))?;
-        let repelled = address::<u32>(self.claims.repelled.as_ref())?;
+        let winners = cuda::address::<u32>(Some(&self.claims.winners))?;
+        let repelled = cuda::address::<u32>(self.claims.repelled.as_ref())?;
         let (attractions, repulsions) =
-            (address::<f32>(attraction.as_ref())?, address::<f32>(repulsion.as_ref())?);
+            (cuda::address::<f32>(attraction.as_ref())?, cuda::address::<f32>(repulsion.as_ref())?);
         let (units, width) = (units as u32, columns as u32);
         let kernel = device.get_or_load_custom_func("competition_change", MODULE, cuda::COMPETITION)?;
         let mut launch = kernel.builder();
@@ -192,8 +180,8 @@ impl InplaceOp3 for Apply<'_> {
         let mut weights = cuda::values_mut::<f32>(weights, weights_layout)?;
         let changes = cuda::values::<f32>(changes, changes_layout)?;
         let size = cuda::values::<f32>(size, size_layout)?;
-        let winners = address::<u32>(Some(&self.claims.winners))?;
-        let repelled = address::<u32>(self.claims.repelled.as_ref())?;
+        let winners = cuda::address::<u32>(Some(&self.claims.winners))?;
+        let repelled = cuda::address::<u32>(self.claims.repelled.as_ref())?;
         let rate = match self.scale {
             Scale::AsIs => -1.0,
             Scale::LargestIs(rate) => rate,

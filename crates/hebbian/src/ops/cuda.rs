@@ -1,8 +1,8 @@
 //! Our own kernels on CUDA: their code, and candle's storage as what they are launched with.
 
 use candle_core::cuda_backend::CudaDType;
-use candle_core::cuda_backend::cudarc::driver::{CudaView, CudaViewMut, LaunchConfig};
-use candle_core::{CudaStorage, Layout, Result, Storage, bail};
+use candle_core::cuda_backend::cudarc::driver::{CudaView, CudaViewMut, DevicePtr, LaunchConfig};
+use candle_core::{CudaStorage, Layout, Result, Storage, Tensor, bail};
 
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
@@ -21,12 +21,18 @@ pub(super) fn values_mut<'a, T: CudaDType>(
     Ok(storage.as_cuda_slice_mut::<T>()?.slice_mut(start..end))
 }
 
-/// The storage of a tensor that an operation needs beside those that candle hands it.
-pub(super) fn on_cuda(storage: &Storage) -> Result<&CudaStorage> {
-    match storage {
-        Storage::Cuda(storage) => Ok(storage),
-        _ => bail!("all tensors of an operation must be on the same device"),
-    }
+/// The address of a tensor's values, 0 for none: a kernel sees a null pointer then. The tensor must outlive the launch,
+/// on whose stream it is also freed.
+pub(super) fn address<T: CudaDType>(tensor: Option<&Tensor>) -> Result<u64> {
+    let Some(tensor) = tensor else { return Ok(0) };
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else {
+        bail!("all tensors of an operation must be on the same device")
+    };
+    let values = values::<T>(storage, layout)?;
+    let stream = storage.device.cuda_stream();
+    let (address, _used) = values.device_ptr(&stream);
+    Ok(address)
 }
 
 /// `across` by `down` blocks of `threads`.
