@@ -1,9 +1,10 @@
-// The update of competing units: each claim of a sample on a unit moves the unit's row, claims on one unit in the order
-// of the samples. No atomics: the first claim on a unit computes for all of them, so that the bits are the same each time.
+// The update of competing units: each claim of a sample on a unit moves the unit's row, claims on one unit in the
+// order of the samples. No atomics: the first claim on a unit computes for all of them, so that the bits are the same
+// each time.
 //
 // A claim 2b is that of sample b's winner, 2b + 1 that of its repelled unit. With R distinct units among C claims, a
-// step reads R rows of weights twice and writes them once, reads C rows of inputs, and writes and reads R rows of changes.
-// All other rows of the weights are left alone.
+// step reads R rows of weights twice and writes them once, reads C rows of inputs, and writes and reads R rows of
+// changes. All other rows of the weights are left alone.
 #include "block.cuh"
 
 #define THREADS 128

@@ -3,7 +3,8 @@
 // Grid: a thread a unit, which walks through time; neighbours read neighbouring values. Memory: each value is read and
 // written once.
 extern "C" __global__ void running_average(
-    const float *values, const float *before, float *averages, const float rate, const unsigned times, const unsigned units
+    const float *values, const float *before, float *averages, const float rate, const unsigned times,
+    const unsigned units
 ) {
     const unsigned unit = blockIdx.x * blockDim.x + threadIdx.x;
     if (unit >= units) return;

@@ -1,8 +1,8 @@
 // Where units that inhibit each other settle: all Euler steps of a pattern in one launch.
 //
-// Grid: a block a pattern, up to 1024 threads, a thread a unit or several; the outputs lie in shared memory, 8 bytes a unit. Memory: the
-// lateral weights once an iteration, from the caches after the first. In f64, since the iterations feed rounding errors
-// back through a steep function.
+// Grid: a block a pattern, 32 to 512 threads, a thread a unit or several; the outputs lie in shared memory, 8 bytes a
+// unit and 8 a thread. Memory: the lateral weights once an iteration, from the caches after the first. In f64, since
+// the iterations feed rounding errors back through a steep function.
 #include "block.cuh"
 
 __device__ double squash(double value) {

@@ -1,7 +1,8 @@
 //! The few tensor operations that candle lacks or does slowly, one file each.
 //!
 //! Each has two bodies: a graph of candle ops, which runs wherever candle does and says what the operation is, and a
-//! CPU kernel. A test holds them equal. Kernels choose their instruction set at run time, and since none of them
+//! CPU kernel. A test holds them equal. Where a GPU would be slow with the graph, or wrong, there is a third, a CUDA kernel
+//! (`kernels/`, with the feature `cuda`), held equal to the CPU's by the tests that run on every device. Kernels choose their instruction set at run time, and since none of them
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
 mod anti_hebbian;

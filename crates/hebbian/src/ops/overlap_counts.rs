@@ -57,7 +57,7 @@ impl CustomOp2 for Count {
         let mut launch = kernel.builder();
         launch.arg(&input_bits).arg(&connected).arg(&mut counts).arg(&columns).arg(&width);
         // SAFETY: the arguments are those of the kernel, which writes `batch * units` counts.
-        unsafe { launch.launch(cuda::blocks(units.div_ceil(128), batch, 128)) }.w()?;
+        unsafe { launch.launch(cuda::blocks(batch, units.div_ceil(128), 128)) }.w()?;
         Ok((CudaStorage::wrap_cuda_slice(counts, device.clone()), Shape::from((batch, units))))
     }
 }
@@ -78,6 +78,6 @@ fn pack(
     let mut launch = kernel.builder();
     launch.arg(&values).arg(&mut bits).arg(&least).arg(&columns).arg(&width);
     // SAFETY: the arguments are those of the kernel, which writes `rows * words` words.
-    unsafe { launch.launch(cuda::blocks(words.div_ceil(128), rows, 128)) }.w()?;
+    unsafe { launch.launch(cuda::blocks(rows, words.div_ceil(128), 128)) }.w()?;
     Ok(bits)
 }

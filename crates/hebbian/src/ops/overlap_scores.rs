@@ -137,7 +137,7 @@ impl CustomOp3 for OnCuda<'_> {
         launch.arg(&products).arg(&norms).arg(&lengths).arg(&gates).arg(&mut scores).arg(&width);
         // SAFETY: the arguments are those of the kernel, which writes `batch * units` scores; the gates live until the
         // launch is queued.
-        unsafe { launch.launch(cuda::blocks(units.div_ceil(128), batch, 128)) }.w()?;
+        unsafe { launch.launch(cuda::blocks(batch, units.div_ceil(128), 128)) }.w()?;
         Ok((CudaStorage::wrap_cuda_slice(scores, device.clone()), layout.shape().clone()))
     }
 }
