@@ -33,7 +33,7 @@ mod streams;
 #[command(mut_arg("train_size", |arg| arg.default_value("10000").help("Frames an epoch")))]
 #[command(mut_arg("validation_size", |arg| arg.help("Frames of the stream that choices are made by, from 10 000 on")))]
 #[command(mut_arg("test_size", |arg| arg.default_value("10000").help("Frames of the stream that are reported, from 20 000 on, and of unseen digits")))]
-#[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time whatever it is")))]
+#[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time, or --minibatch of them, whatever it is")))]
 #[command(mut_arg("readout_epochs", |arg| arg.default_value("50")))]
 struct Arguments {
     #[command(flatten)]
