@@ -53,12 +53,12 @@ impl<D: Subject> Session<D> {
         let common = experiment.common();
         let progress = Progress::new(common.quiet);
         let (device, reason) = common.device.open_with_reason()?;
-        if let Some(reason) = reason {
-            progress.say(format!("device {}: {reason}", device_name(&device)));
-        }
         let data = load(experiment, &device)?;
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics()?;
+        if let Some(reason) = reason {
+            progress.say(format!("device {}: {reason}", device_name(&device)));
+        }
         let primary = (common.seed, primary.to_owned());
         Ok(Self { device, data, metrics, progress, folder, primary })
     }
