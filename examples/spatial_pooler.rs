@@ -83,6 +83,10 @@ struct Arguments {
     /// Period of the overlap duty cycle, in images
     #[arg(long, default_value_t = 1000.0)]
     overlap_period: f64,
+    /// Inputs a step: more than 1 learn faster on a GPU, and not quite the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[serde(skip_serializing_if = "is_one")]
+    minibatch: usize,
     /// Take the training codes from one more pass that goes on learning, as the notebook does
     #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
     record_while_learning: bool,
@@ -184,6 +188,11 @@ impl Experiment for Arguments {
     }
 }
 
+/// Left out of a run's config: those from before there were minibatches can be resumed.
+fn is_one(minibatch: &usize) -> bool {
+    *minibatch == 1
+}
+
 /// Pixels of one value each, u8: those of colour images become grey.
 fn brightness(pixels: &Tensor, shape: ImageShape) -> Result<Tensor> {
     match shape.channels {
@@ -235,6 +244,7 @@ impl Arguments {
                 Raised::BelowBest => Starved::BelowBest { fraction: self.raised_share },
             },
             overlap_period: self.overlap_period,
+            minibatch: self.minibatch,
         }
     }
 

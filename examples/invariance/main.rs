@@ -33,7 +33,7 @@ mod streams;
 #[command(mut_arg("train_size", |arg| arg.default_value("10000").help("Frames an epoch")))]
 #[command(mut_arg("validation_size", |arg| arg.help("Frames of the stream that choices are made by, from 10 000 on")))]
 #[command(mut_arg("test_size", |arg| arg.default_value("10000").help("Frames of the stream that are reported, from 20 000 on, and of unseen digits")))]
-#[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time whatever it is")))]
+#[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time, or --minibatch of them, whatever it is")))]
 #[command(mut_arg("readout_epochs", |arg| arg.default_value("50")))]
 struct Arguments {
     #[command(flatten)]
@@ -85,6 +85,11 @@ struct Arguments {
     #[arg(long, default_value_t = 9.0)]
     invariant_size: f64,
 
+    /// Frames a step: more than 1 learn faster on a GPU, and not quite the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[serde(skip_serializing_if = "is_one")]
+    minibatch: usize,
+
     /// Digits whose jittered views the readouts are trained on; 0 trains none
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     readout_digits: usize,
@@ -122,6 +127,11 @@ enum Normalise {
     Maximum,
     /// Nothing
     None,
+}
+
+/// Left out of a run's config: those from before there were minibatches can be resumed.
+fn is_one(minibatch: &usize) -> bool {
+    *minibatch == 1
 }
 
 /// The two layers, taken out of a trained stack.
@@ -192,7 +202,8 @@ impl Arguments {
     fn sparse(&self) -> Result<MultiWinnerConfig> {
         let Self { winners, learning_rate, init_max, .. } = *self;
         let units = self.common.units.only()?;
-        Ok(MultiWinnerConfig { units, winners, learning_rate, init_max, ..Default::default() })
+        let minibatch = self.minibatch;
+        Ok(MultiWinnerConfig { units, winners, learning_rate, init_max, minibatch, ..Default::default() })
     }
 
     fn invariance(&self) -> InvarianceConfig {
@@ -212,6 +223,7 @@ impl Arguments {
                 size: self.invariant_size,
                 of,
             }),
+            minibatch: self.minibatch,
             ..Default::default()
         }
     }

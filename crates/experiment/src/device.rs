@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use candle_core::Device;
 use serde::{Serialize, Serializer};
 
@@ -26,25 +26,46 @@ impl DeviceChoice {
     /// Opens the device. `auto` tries the accelerators by opening them: what was compiled in says nothing about what
     /// the machine has.
     pub fn open(self) -> Result<Device> {
-        match self {
-            DeviceChoice::Auto => {
-                Ok(Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu))
-            }
-            DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Cuda(ordinal) => Device::new_cuda(ordinal)
-                .with_context(|| refusal(self, "cuda", candle_core::utils::cuda_is_available())),
-            DeviceChoice::Metal => Device::new_metal(0)
-                .with_context(|| refusal(self, "metal", candle_core::utils::metal_is_available())),
-        }
+        self.open_with_reason().map(|(device, _)| device)
     }
-}
 
-fn refusal(choice: DeviceChoice, feature: &str, compiled: bool) -> String {
-    match compiled {
-        true => format!("--device {choice}: this machine has no such device; allowed: {ALLOWED}"),
-        false => format!(
-            "--device {choice}: this program was built without it; allowed: auto, cpu, or build with --features {feature}"
-        ),
+    /// Opens the device, and says what led to it if that was left to the program.
+    pub(crate) fn open_with_reason(self) -> Result<(Device, Option<String>)> {
+        if self != DeviceChoice::Auto {
+            return match self.try_open() {
+                Ok(device) => Ok((device, None)),
+                Err(reason) => bail!("--device {self}: {reason}"),
+            };
+        }
+        let mut passed_over = Vec::new();
+        for choice in [DeviceChoice::Cuda(0), DeviceChoice::Metal] {
+            match choice.try_open() {
+                Ok(device) => {
+                    passed_over.push("it opened".to_owned());
+                    return Ok((device, Some(passed_over.join("; "))));
+                }
+                Err(reason) => passed_over.push(format!("no {choice}, {reason}")),
+            }
+        }
+        Ok((Device::Cpu, Some(passed_over.join("; "))))
+    }
+
+    /// The device, or in one line why there is none.
+    fn try_open(self) -> Result<Device, String> {
+        let (device, feature, compiled) = match self {
+            DeviceChoice::Auto | DeviceChoice::Cpu => return Ok(Device::Cpu),
+            DeviceChoice::Cuda(ordinal) => {
+                (Device::new_cuda(ordinal), "cuda", candle_core::utils::cuda_is_available())
+            }
+            DeviceChoice::Metal => (Device::new_metal(0), "metal", candle_core::utils::metal_is_available()),
+        };
+        if !compiled {
+            return Err(format!("this program was built without it (--features {feature})"));
+        }
+        device.map_err(|error| {
+            let error = error.to_string();
+            format!("this machine has no such device: {}", error.lines().next().unwrap_or_default().trim())
+        })
     }
 }
 
@@ -105,15 +126,33 @@ mod tests {
     }
 
     #[test]
-    fn auto_always_finds_a_device() {
-        DeviceChoice::Auto.open().unwrap();
+    fn auto_always_finds_a_device_and_says_why() {
+        let (device, reason) = DeviceChoice::Auto.open_with_reason().unwrap();
+        let reason = reason.unwrap();
+        assert_eq!(
+            device.is_cpu(),
+            reason.contains("no cuda:0, this ") && reason.contains("no metal, this ")
+        );
+        assert_eq!(reason.lines().count(), 1, "{reason}");
+    }
+
+    #[test]
+    fn a_device_that_was_asked_for_needs_no_reason() {
+        assert_eq!(DeviceChoice::Cpu.open_with_reason().unwrap().1, None);
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_device_that_was_not_built_in_is_refused_with_what_to_do() {
         let error = format!("{:#}", DeviceChoice::Cuda(0).open().unwrap_err());
-        assert!(error.starts_with("--device cuda:0: this program was built without it"), "{error}");
-        assert!(error.contains("--features cuda"), "{error}");
+        assert_eq!(error, "--device cuda:0: this program was built without it (--features cuda)");
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_device_that_the_machine_does_not_have_is_refused_in_one_line() {
+        let error = format!("{:#}", DeviceChoice::Cuda(999).open().unwrap_err());
+        assert!(error.starts_with("--device cuda:999: this machine has no such device: "), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 }

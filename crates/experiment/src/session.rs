@@ -14,6 +14,7 @@ use hebbian_plots::Picture;
 use hebbian_training::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use crate::device::device_name;
 use crate::film::Shooting;
 use crate::{Data, Experiment, Metric, Metrics, Phase, Progress, Results, Row, RunFolder, Subject};
 
@@ -51,10 +52,13 @@ impl<D: Subject> Session<D> {
     ) -> Result<Self> {
         let common = experiment.common();
         let progress = Progress::new(common.quiet);
-        let device = common.device.open()?;
+        let (device, reason) = common.device.open_with_reason()?;
         let data = load(experiment, &device)?;
         let folder = RunFolder::open(experiment, progress)?;
         let metrics = folder.metrics(common.tensorboard)?;
+        if let Some(reason) = reason {
+            progress.say(format!("device {}: {reason}", device_name(&device)));
+        }
         let primary = (common.seed, primary.to_owned());
         Ok(Self { device, data, metrics, progress, folder, primary })
     }

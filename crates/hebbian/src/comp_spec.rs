@@ -42,8 +42,8 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{
-    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, overlap_scores, refresh_row_norms,
-    row_norms, top_k,
+    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, no_update, overlap_scores,
+    refresh_row_norms, row_norms, top_k, unless_fault,
 };
 use crate::rule::{Learned, LearningRule, check_state};
 
@@ -113,6 +113,8 @@ pub struct CompSpec {
     norms: Tensor,
     /// The largest magnitude of each row: whether a charged rule must come back to length 1.
     maxima: Option<Tensor>,
+    /// The size of the last update, which tells on a GPU whether all were finite.
+    last_update: Tensor,
 }
 
 impl CompSpec {
@@ -146,8 +148,9 @@ impl CompSpec {
     fn with_state(config: CompSpecConfig, weights: Tensor, specialization: Tensor) -> Result<Self> {
         let norms = specialization.zeros_like()?;
         let maxima = config.charge.is_some().then(|| specialization.zeros_like()).transpose()?;
-        let products = Currents::new(1.0);
-        let mut rule = Self { config, anneal: 1.0, weights, specialization, products, norms, maxima };
+        let (products, last_update) = (Currents::new(1.0), no_update(weights.device())?);
+        let mut rule =
+            Self { config, anneal: 1.0, weights, specialization, products, norms, maxima, last_update };
         rule.refresh(None)?;
         Ok(rule)
     }
@@ -244,9 +247,14 @@ impl LearningRule for CompSpec {
             attraction: Strength::Mean(&attraction),
             repulsion: charge.as_ref().map_or(Strength::Each(0.0), |(_, strength)| Strength::Mean(strength)),
             scale: Scale::AsIs,
+            before: &self.last_update,
         };
         let updated = competition.update(&self.weights)?;
-        self.specialization = specialization;
+        self.specialization = match self.weights.device().is_cpu() {
+            true => specialization,
+            false => unless_fault(&updated.largest, &specialization, &self.specialization)?,
+        };
+        self.last_update = updated.largest.clone();
         self.refresh(updated.rows.as_deref())?;
         if let Some(charge) = self.config.charge {
             self.shorten(charge.largest_weight)?;
@@ -276,6 +284,7 @@ impl LearningRule for CompSpec {
         let specialization = state["specialization"].to_device(device)?.copy()?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(device)?, 0, 0)?;
         self.specialization = specialization;
+        self.last_update = no_update(device)?;
         self.refresh(None)
     }
 }

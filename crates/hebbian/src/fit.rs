@@ -245,6 +245,12 @@ impl Fit {
         }
         let begin = Instant::now();
         let mut report = tally.map_or(Ok(Report::default()), |tally| tally.read(batches.len()))?;
+        if !report.update_size.is_finite() {
+            bail!(
+                "epoch {}: an update was not finite; the rule has learned nothing since before it",
+                self.epoch + 1
+            );
+        }
         report.seconds = seconds + begin.elapsed().as_secs_f64();
         Ok(report)
     }

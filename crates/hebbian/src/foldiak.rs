@@ -48,7 +48,9 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{AntiHebbian, LENGTH_FLOOR, Layer, Learnt, Rates, RowNorm, Settling, row_norms, settle};
+use crate::ops::{
+    AntiHebbian, LENGTH_FLOOR, Layer, Learnt, Rates, RowNorm, Settling, no_update, row_norms, settle,
+};
 use crate::rule::{Learned, LearningRule, check_state};
 
 /// The parameters of [`Foldiak`]. The default is the paper's, for lines on a grid of 8 by 8.
@@ -162,6 +164,8 @@ pub struct Foldiak {
     config: FoldiakConfig,
     anneal: f64,
     layer: Layer,
+    /// How far the weights moved last, which tells on a GPU whether all inputs were finite.
+    last_moved: Tensor,
 }
 
 impl Foldiak {
@@ -194,7 +198,8 @@ impl Foldiak {
             }
         };
         let thresholds = (Tensor::ones(config.units, DType::F32, device)? * config.init_threshold)?;
-        Ok(Self { config, anneal: 1.0, layer: Layer { weights, outgoing, thresholds } })
+        let layer = Layer { weights, outgoing, thresholds };
+        Ok(Self { config, anneal: 1.0, layer, last_moved: no_update(device)? })
     }
 
     /// A layer that goes on from a saved state, on the device of its tensors.
@@ -202,7 +207,9 @@ impl Foldiak {
         config.validate()?;
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         check_state(&state, &shapes(config.units, inputs))?;
-        Ok(Self { config, anneal: 1.0, layer: layer_of(&state)? })
+        let layer = layer_of(&state)?;
+        let last_moved = no_update(layer.weights.device())?;
+        Ok(Self { config, anneal: 1.0, layer, last_moved })
     }
 
     /// Adapts the thresholds alone to the rows of `inputs (batch, inputs)` in order, by `rate`: the paper does so with
@@ -231,8 +238,11 @@ impl Foldiak {
     }
 
     fn learn_with(&mut self, rates: Rates, inputs: &Tensor) -> Result<Learnt> {
-        let Self { config: FoldiakConfig { settling, activity, .. }, layer, .. } = self;
-        AntiHebbian { settling, activity: *activity, rates }.learn(layer, inputs)
+        let Self { config: FoldiakConfig { settling, activity, .. }, layer, last_moved, .. } = self;
+        let rule = AntiHebbian { settling, activity: *activity, rates, before: last_moved };
+        let learnt = rule.learn(layer, inputs)?;
+        *last_moved = learnt.moved.clone();
+        Ok(learnt)
     }
 }
 
@@ -320,9 +330,10 @@ impl LearningRule for Foldiak {
     fn restore(&mut self, state: State) -> Result<()> {
         let (units, inputs) = self.layer.weights.dims2()?;
         check_state(&state, &shapes(units, inputs))?;
-        let device = self.layer.weights.device();
+        let device = &self.layer.weights.device().clone();
         let moved = state.into_iter().map(|(name, tensor)| Ok((name, tensor.to_device(device)?)));
         self.layer = layer_of(&moved.collect::<Result<State>>()?)?;
+        self.last_moved = no_update(device)?;
         Ok(())
     }
 }

@@ -47,8 +47,10 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{InvarianceSteps, RowScale, Workspace, check_frames, running_average, top_k};
-use crate::rule::{Learned, LearningRule, check_state, relative_error};
+use crate::ops::{
+    InvarianceSteps, RowScale, Workspace, check_frames, no_update, running_average, top_k, unless_fault,
+};
+use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,11 @@ pub struct InvarianceConfig {
     pub annealed: bool,
     /// How rows are brought back to one size, if they are.
     pub normalisation: Option<Normalisation>,
+    /// Frames a step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
+    /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
+    /// what they add is summed, while the averages follow frame by frame; `docs/cuda.md` says what that does to the results.
+    #[serde(skip_serializing_if = "is_one")]
+    pub minibatch: usize,
 }
 
 /// Rows of weights brought back to one size every so many frames.
@@ -105,6 +112,7 @@ impl Default for InvarianceConfig {
             init_max: 0.1,
             annealed: false,
             normalisation: Some(Normalisation::default()),
+            minibatch: 1,
         }
     }
 }
@@ -128,6 +136,7 @@ impl InvarianceConfig {
         let smallest = least(self.floor, f64::from(f32::MIN_POSITIVE));
         Invalid::unless(smallest, "floor", self.floor, "a number of at least 1.2e-38")?;
         Invalid::unless(positive(self.init_max), "init_max", self.init_max, "a number above 0")?;
+        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
         let Some(Normalisation { every, size, .. }) = self.normalisation else { return Ok(()) };
         Invalid::unless((1..=MOST_FRAMES).contains(&every), "every", every, format!("1 to {MOST_FRAMES}"))?;
         Invalid::unless(positive(size), "size", size, "a number above 0")
@@ -150,6 +159,8 @@ pub struct Invariance {
     average: Tensor,
     frame: usize,
     workspace: Option<Workspace>,
+    /// The error of the last call, which tells on a GPU whether all updates were finite.
+    last_error: Tensor,
 }
 
 impl Invariance {
@@ -181,8 +192,9 @@ impl Invariance {
         if weights.elem_count() == 0 {
             bail!("a layer needs at least one input");
         }
-        let workspace = Workspace::of(&weights)?;
-        Ok(Self { config, anneal: 1.0, weights, average, frame, workspace })
+        let workspace = if config.minibatch == 1 { Workspace::of(&weights)? } else { None };
+        let last_error = no_update(weights.device())?;
+        Ok(Self { config, anneal: 1.0, weights, average, frame, workspace, last_error })
     }
 
     /// The average of each unit after the last frame that was learned, `(units)`: a copy.
@@ -268,10 +280,17 @@ impl LearningRule for Invariance {
                 size,
                 by_maximum: of == RowSize::Maximum,
             }),
+            minibatch: config.minibatch,
         };
         let workspace = self.workspace.as_mut();
-        let stepped = steps.run(&self.weights, inputs, &self.average, self.frame, workspace)?;
-        self.average = stepped.output.get(frames - 1)?.copy()?;
+        let stepped =
+            steps.run(&self.weights, inputs, &self.average, self.frame, workspace, &self.last_error)?;
+        let average = stepped.output.get(frames - 1)?.copy()?;
+        self.average = match self.weights.device().is_cpu() {
+            true => average,
+            false => unless_fault(&stepped.error, &average, &self.average)?,
+        };
+        self.last_error = stepped.error.clone();
         self.frame = (self.frame + frames) % self.every();
         let winners = top_k(&stepped.output, 1)?;
         Ok(Learned { output: stepped.output, winners, repelled: None, update_size: stepped.error })
@@ -296,6 +315,7 @@ impl LearningRule for Invariance {
         let average = state["average"].to_device(device)?.copy()?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(device)?, 0, 0)?;
         (self.average, self.frame) = (average, frame);
+        self.last_error = no_update(device)?;
         Ok(())
     }
 }

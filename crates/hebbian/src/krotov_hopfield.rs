@@ -41,7 +41,7 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{Competition, Currents, Scale, Strength, refresh_signed_power, top_k};
+use crate::ops::{Competition, Currents, Scale, Strength, no_update, refresh_signed_power, top_k};
 use crate::rule::{Learned, LearningRule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
@@ -96,6 +96,8 @@ pub struct KrotovHopfield {
     weights: Tensor,
     /// Sees the weights as synapses, `sign(w) |w|^(p-1)`.
     currents: Currents,
+    /// The size of the last update, which tells on a GPU whether all were finite.
+    last_update: Tensor,
 }
 
 impl KrotovHopfield {
@@ -112,7 +114,7 @@ impl KrotovHopfield {
         config.validate()?;
         let shape = (config.units, inputs);
         let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
-        Ok(Self::with_weights(config, weights))
+        Self::with_weights(config, weights)
     }
 
     /// A layer that goes on from a saved state, on the device of its tensors.
@@ -120,12 +122,12 @@ impl KrotovHopfield {
         config.validate()?;
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         check_state(&state, &[("weights", (config.units, inputs).into())])?;
-        Ok(Self::with_weights(config, state["weights"].copy()?))
+        Self::with_weights(config, state["weights"].copy()?)
     }
 
-    fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Self {
-        let currents = Currents::new(config.p - 1.0);
-        Self { config, anneal: 1.0, weights, currents }
+    fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Result<Self> {
+        let (currents, last_update) = (Currents::new(config.p - 1.0), no_update(weights.device())?);
+        Ok(Self { config, anneal: 1.0, weights, currents, last_update })
     }
 
     /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
@@ -174,9 +176,11 @@ impl LearningRule for KrotovHopfield {
             attraction: Strength::Each(1.0),
             repulsion: Strength::Each(self.config.delta),
             scale: Scale::LargestIs(self.config.learning_rate * self.anneal),
+            before: &self.last_update,
         };
         let updated = competition.update(&self.weights)?;
         self.currents.changed(&self.weights, updated.rows.as_deref())?;
+        self.last_update = updated.largest.clone();
         Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
     }
 
@@ -191,6 +195,7 @@ impl LearningRule for KrotovHopfield {
     fn restore(&mut self, state: State) -> Result<()> {
         check_state(&state, &[("weights", self.weights.shape().clone())])?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
+        self.last_update = no_update(self.weights.device())?;
         self.currents.changed(&self.weights, None)
     }
 }

@@ -44,8 +44,8 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{MultiWinnerSteps, Panels, check_frames, top_k};
-use crate::rule::{Learned, LearningRule, check_state, relative_error};
+use crate::ops::{MultiWinnerSteps, Panels, check_frames, no_update, top_k};
+use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,11 +63,24 @@ pub struct MultiWinnerConfig {
     pub init_max: f64,
     /// Whether a weight that would become negative becomes 0.
     pub clamp: bool,
+    /// Frames a step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
+    /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
+    /// what they add is summed; `docs/cuda.md` says what that does to the results.
+    #[serde(skip_serializing_if = "is_one")]
+    pub minibatch: usize,
 }
 
 impl Default for MultiWinnerConfig {
     fn default() -> Self {
-        Self { units: 900, winners: 4, learning_rate: 0.008, floor: 1e-10, init_max: 0.2, clamp: true }
+        Self {
+            units: 900,
+            winners: 4,
+            learning_rate: 0.008,
+            floor: 1e-10,
+            init_max: 0.2,
+            clamp: true,
+            minibatch: 1,
+        }
     }
 }
 
@@ -87,7 +100,15 @@ impl MultiWinnerConfig {
             floor,
             "a number of at least 1.2e-38",
         )?;
-        Invalid::unless(positive(most), "init_max", most, "a number above 0")
+        Invalid::unless(positive(most), "init_max", most, "a number above 0")?;
+        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")
+    }
+}
+
+impl MultiWinnerConfig {
+    /// The panels that `weights` are learned in, where they are.
+    fn panels(&self, weights: &Tensor) -> Result<Option<Panels>> {
+        if self.minibatch == 1 { Panels::of(weights) } else { Ok(None) }
     }
 }
 
@@ -102,6 +123,8 @@ pub struct MultiWinner {
     weights: Tensor,
     /// The weights once more, in the order of the CPU kernel.
     panels: Option<Panels>,
+    /// The error of the last call, which tells on a GPU whether all updates were finite.
+    last_error: Tensor,
 }
 
 impl MultiWinner {
@@ -132,8 +155,8 @@ impl MultiWinner {
         if weights.elem_count() == 0 {
             bail!("a layer needs at least one input");
         }
-        let panels = Panels::of(&weights)?;
-        Ok(Self { config, anneal: 1.0, weights, panels })
+        let (panels, last_error) = (config.panels(&weights)?, no_update(weights.device())?);
+        Ok(Self { config, anneal: 1.0, weights, panels, last_error })
     }
 
     /// `r (frames, inputs)`: what the winners of each frame make of it.
@@ -183,9 +206,10 @@ impl LearningRule for MultiWinner {
     /// is what it corrects, the error `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_frames(inputs, self.weights.dim(1)?)?;
-        let MultiWinnerConfig { winners, learning_rate, floor, clamp, .. } = self.config;
-        let steps = MultiWinnerSteps { winners, rate: learning_rate * self.anneal, floor, clamp };
-        let stepped = steps.run(&self.weights, inputs, self.panels.as_mut())?;
+        let MultiWinnerConfig { winners, learning_rate, floor, clamp, minibatch, .. } = self.config;
+        let steps = MultiWinnerSteps { winners, rate: learning_rate * self.anneal, floor, clamp, minibatch };
+        let stepped = steps.run(&self.weights, inputs, self.panels.as_mut(), &self.last_error)?;
+        self.last_error = stepped.error.clone();
         Ok(Learned {
             output: stepped.output,
             winners: stepped.winners,
@@ -205,7 +229,8 @@ impl LearningRule for MultiWinner {
     fn restore(&mut self, state: State) -> Result<()> {
         check_state(&state, &[("weights", self.weights.shape().clone())])?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
-        self.panels = Panels::of(&self.weights)?;
+        self.panels = self.config.panels(&self.weights)?;
+        self.last_error = no_update(self.weights.device())?;
         Ok(())
     }
 }

@@ -28,7 +28,9 @@ pub trait LearningRule: Module + Send + Sync {
 
     /// Learns from one batch `(batch, inputs)`; for a rule that learns online, from the rows in order.
     ///
-    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was.
+    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was. On other
+    /// devices nothing is read to find out: such a step and all later ones leave the state as it was, and their
+    /// [`Learned::update_size`] is not a number.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned>;
 
     /// Whether [`Module::forward`] takes a batch as a stretch of time, so that a row's answer hangs on those before it and a
@@ -57,7 +59,8 @@ pub struct Learned {
     pub winners: Tensor,
     /// The units that were repelled, `(batch)` u32, where the rule repels any.
     pub repelled: Option<Tensor>,
-    /// How large the update was, a scalar in the rule's own measure.
+    /// How large the update was, a scalar in the rule's own measure; away from the CPU, not a number once a step would
+    /// have stored a value that is not finite.
     pub update_size: Tensor,
 }
 
@@ -95,6 +98,12 @@ fn read_config<C: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Re
     C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
 }
 
+/// Whether a field of a config has the value with which it is left out of a saved config: configs from before it was
+/// there stay the same bytes.
+pub(crate) fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
 /// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only.
 pub(crate) fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<()> {
     if let Some(name) = state.keys().find(|name| expected.iter().all(|(known, _)| known != name)) {
@@ -130,4 +139,34 @@ pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f
     };
     let missed = energy(&(shown - reconstructed)?)?;
     Ok(missed / energy(shown)?.max(f64::MIN_POSITIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{InvarianceConfig, MultiWinnerConfig, SpatialPoolerConfig};
+
+    #[test]
+    fn a_config_without_minibatches_is_saved_as_it_was_before_there_were_any() {
+        let configs = |minibatch| {
+            [
+                serde_json::json!(MultiWinnerConfig { minibatch, ..Default::default() }),
+                serde_json::json!(InvarianceConfig { minibatch, ..Default::default() }),
+                serde_json::json!(SpatialPoolerConfig { minibatch, ..Default::default() }),
+            ]
+        };
+        assert!(configs(1).iter().all(|config| config.get("minibatch").is_none()));
+        assert!(configs(2).iter().all(|config| config["minibatch"] == 2));
+    }
+
+    #[test]
+    fn a_minibatch_of_nothing_is_refused() {
+        let refusals = [
+            MultiWinnerConfig { minibatch: 0, ..Default::default() }.validate(),
+            InvarianceConfig { minibatch: 0, ..Default::default() }.validate(),
+            SpatialPoolerConfig { minibatch: 0, ..Default::default() }.validate(),
+        ];
+        for refused in refusals {
+            assert_eq!(refused.unwrap_err().to_string(), "minibatch = 0 is not allowed: at least 1");
+        }
+    }
 }

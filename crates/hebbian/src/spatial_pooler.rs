@@ -51,7 +51,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, check_state, is_one};
 use bit_region::BitRegion;
 use graph_region::{GraphRegion, dense};
 pub use potential_pool::PotentialPool;
@@ -120,6 +120,12 @@ pub struct SpatialPoolerConfig {
     pub starved: Starved,
     /// Period of the overlap duty cycle, in inputs.
     pub overlap_period: f64,
+    /// Inputs a step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
+    /// devices on which a step an input is too short: all inputs of a step meet the columns as they were before it, what
+    /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
+    /// does to the results.
+    #[serde(skip_serializing_if = "is_one")]
+    pub minibatch: usize,
 }
 
 impl Default for SpatialPoolerConfig {
@@ -138,6 +144,7 @@ impl Default for SpatialPoolerConfig {
             activity_period: 1000.0,
             starved: Starved::Left,
             overlap_period: 1000.0,
+            minibatch: 1,
         }
     }
 }
@@ -170,6 +177,7 @@ impl SpatialPoolerConfig {
         {
             Invalid::unless(not_negative(period) && period >= 1.0, field, period, "a number of at least 1")?;
         }
+        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
         match self.starved {
             Starved::Left => Ok(()),
             Starved::Lowest { share: value } => {
@@ -202,7 +210,7 @@ impl SpatialPoolerConfig {
 }
 
 /// All that a pooler has learned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Columns {
     /// Permanences `(units, inputs)`, 0 outside the pools.
     weights: Tensor,
@@ -311,7 +319,7 @@ trait Region: Debug + Send + Sync {
 }
 
 fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Region>> {
-    match columns.weights.device().is_cpu() {
+    match columns.weights.device().is_cpu() && config.minibatch == 1 {
         true => Ok(Box::new(BitRegion::new(config, &columns)?)),
         false => Ok(Box::new(GraphRegion::new(config, columns)?)),
     }
@@ -661,6 +669,39 @@ mod tests {
             Just(Starved::Lowest { share: 0.1 }),
             Just(Starved::BelowBest { fraction: 0.6 }),
         ]
+    }
+
+    #[test]
+    fn a_minibatch_meets_the_columns_as_they_were_and_sums_what_it_adds() -> Result<()> {
+        let config = SpatialPoolerConfig { minibatch: 5, ..small() };
+        let (mut together, inputs) = (pooler(config)?, inputs(1, 5)?);
+        let begin = together.state()?;
+        let codes = together.encode_indices(&inputs)?.to_vec2::<u32>()?;
+        assert_eq!(together.learn(&inputs)?.winners.to_vec2::<u32>()?, codes);
+        // What each input adds on its own, had it been the first.
+        let mut sum = begin["weights"].copy()?;
+        for number in 0..5 {
+            let mut alone = pooler(SpatialPoolerConfig { minibatch: 2, ..small() })?;
+            alone.learn(&inputs.narrow(0, number, 1)?)?;
+            sum = (sum + (alone.weights()? - &begin["weights"])?)?;
+        }
+        // Permanences that reached a bound on their own, or do so together, are not a sum.
+        let weights = together.weights()?.flatten_all()?.to_vec1::<f32>()?;
+        let (mut compared, sum) = (0, sum.flatten_all()?.to_vec1::<f32>()?);
+        for (weight, sum) in weights.iter().zip(&sum).filter(|(weight, _)| **weight > 0.2 && **weight < 0.8) {
+            assert!((weight - sum).abs() < 1e-6, "{weight}, expected {sum}");
+            compared += 1;
+        }
+        assert!(compared > 500, "{compared}");
+        Ok(())
+    }
+
+    #[test]
+    fn minibatches_of_inputs_that_are_not_binary_are_refused_too() -> Result<()> {
+        let mut pooler = pooler(SpatialPoolerConfig { minibatch: 5, ..small() })?;
+        let grey = Tensor::full(0.5f32, (2, INPUTS), &Device::Cpu)?;
+        assert!(refusal(pooler.learn(&grey)).starts_with("input 0 holds a value other than 0 and 1"));
+        Ok(())
     }
 
     proptest! {

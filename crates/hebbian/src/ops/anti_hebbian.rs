@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
+use super::fault::{size_or_fault, unless_fault, zero_if_finite};
 use super::settling::{Basin, LANES, Layer, Line, Settling, blocks, matrix, settle};
 
 /// What is learned from a sequence of patterns x, each of which settles on outputs y and leaves its trace before the next:
@@ -25,6 +26,9 @@ pub struct AntiHebbian<'a> {
     pub activity: f64,
     /// How fast each of the three learns.
     pub rates: Rates,
+    /// [`Learnt::moved`] of the sequence before, a scalar 0 for the first. Away from the CPU, where it is not a number,
+    /// nothing is learned any more.
+    pub before: &'a Tensor,
 }
 
 /// How fast each of a layer's three kinds of parameters learns.
@@ -44,14 +48,15 @@ pub struct Learnt {
     /// `z (batch, units)`.
     pub outputs: Tensor,
     /// How far the feed-forward weights moved at a pattern (the length of the change of all of them), the mean over the
-    /// batch: a scalar.
+    /// batch: a scalar. Away from the CPU it is not a number once inputs were not finite.
     pub moved: Tensor,
 }
 
 impl AntiHebbian<'_> {
     /// Changes `layer` by the rows of `inputs (batch, inputs)` in order.
     ///
-    /// On CPU, inputs that are not finite are an error, and nothing has changed. With finite inputs all stays finite: a
+    /// On CPU, inputs that are not finite are an error, and nothing has changed; elsewhere they and all later ones change
+    /// nothing, and [`Learnt::moved`] tells. With finite inputs all stays finite: a
     /// weight moves towards an input and not past it, and the other two change by at most their rates.
     pub fn learn(&self, layer: &mut Layer, inputs: &Tensor) -> Result<Learnt> {
         match layer.weights.device().is_cpu() {
@@ -86,8 +91,13 @@ impl AntiHebbian<'_> {
             now.thresholds = (now.thresholds + (excess * self.rates.threshold)?)?;
             outputs.push(z);
         }
-        *layer = now;
-        let moved = (moved / inputs.dim(0)?.max(1) as f64)?;
+        let moved = ((moved / inputs.dim(0)?.max(1) as f64)? + zero_if_finite(inputs)?)?;
+        let moved = size_or_fault(&moved, self.before)?;
+        *layer = Layer {
+            weights: unless_fault(&moved, &now.weights, &layer.weights)?,
+            outgoing: unless_fault(&moved, &now.outgoing, &layer.outgoing)?,
+            thresholds: unless_fault(&moved, &now.thresholds, &layer.thresholds)?,
+        };
         Ok(Learnt { outputs: Tensor::cat(&outputs, 0)?, moved })
     }
 
@@ -288,9 +298,13 @@ mod tests {
         })
     }
 
-    fn rule(settling: &Settling) -> AntiHebbian<'_> {
+    fn rule<'a>(settling: &'a Settling, before: &'a Tensor) -> AntiHebbian<'a> {
         let rates = Rates { feed_forward: 0.1, lateral: 0.1, threshold: 0.05 };
-        AntiHebbian { settling, activity: 0.2, rates }
+        AntiHebbian { settling, activity: 0.2, rates, before }
+    }
+
+    fn none() -> Tensor {
+        super::super::no_update(&Device::Cpu).unwrap()
     }
 
     fn difference(ours: &Tensor, theirs: &Tensor) -> f32 {
@@ -302,9 +316,9 @@ mod tests {
         let patterns = Generator::new(0, "patterns").uniform((30, 19), 0.0, 1.0, &Device::Cpu)?;
         for settling in [EQUILIBRIUM, Settling::OneShot] {
             let (mut at_once, mut one_by_one) = (layer(21, 19, 0)?, layer(21, 19, 0)?);
-            rule(&settling).learn(&mut at_once, &patterns)?;
+            rule(&settling, &none()).learn(&mut at_once, &patterns)?;
             for row in 0..30 {
-                rule(&settling).learn(&mut one_by_one, &patterns.narrow(0, row, 1)?)?;
+                rule(&settling, &none()).learn(&mut one_by_one, &patterns.narrow(0, row, 1)?)?;
             }
             assert_eq!(at_once.weights.to_vec2::<f32>()?, one_by_one.weights.to_vec2::<f32>()?);
             assert_eq!(at_once.outgoing.to_vec2::<f32>()?, one_by_one.outgoing.to_vec2::<f32>()?);
@@ -318,11 +332,27 @@ mod tests {
         let patterns = Generator::new(0, "patterns").uniform((4, 19), 0.0, 1.0, &Device::Cpu)?;
         let (mut learned, before) = (layer(21, 19, 0)?, layer(21, 19, 0)?);
         let rates = Rates { feed_forward: 0.0, lateral: 0.0, threshold: 0.0 };
-        let learnt = AntiHebbian { rates, ..rule(&EQUILIBRIUM) }.learn(&mut learned, &patterns)?;
+        let learnt = AntiHebbian { rates, ..rule(&EQUILIBRIUM, &none()) }.learn(&mut learned, &patterns)?;
         assert_eq!(learnt.outputs.dims(), [4, 21]);
         assert_eq!(learnt.moved.to_scalar::<f32>()?, 0.0);
         assert_eq!(learned.outgoing.to_vec2::<f32>()?, before.outgoing.to_vec2::<f32>()?);
         assert_eq!(learned.weights.to_vec2::<f32>()?, before.weights.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn where_nobody_reads_inputs_that_are_not_finite_they_and_all_later_ones_change_nothing() -> Result<()> {
+        let patterns = Generator::new(0, "patterns").uniform((4, 19), 0.0, 1.0, &Device::Cpu)?;
+        let (mut learned, before) = (layer(21, 19, 0)?, layer(21, 19, 0)?);
+        let broken = (&patterns * f64::INFINITY)?;
+        let moved = rule(&EQUILIBRIUM, &none()).graph(&mut learned, &broken)?.moved;
+        assert!(moved.to_scalar::<f32>()?.is_nan());
+        assert!(
+            rule(&EQUILIBRIUM, &moved).graph(&mut learned, &patterns)?.moved.to_scalar::<f32>()?.is_nan()
+        );
+        assert_eq!(learned.weights.to_vec2::<f32>()?, before.weights.to_vec2::<f32>()?);
+        assert_eq!(learned.outgoing.to_vec2::<f32>()?, before.outgoing.to_vec2::<f32>()?);
+        assert_eq!(learned.thresholds.to_vec1::<f32>()?, before.thresholds.to_vec1::<f32>()?);
         Ok(())
     }
 
@@ -336,8 +366,8 @@ mod tests {
             let settling = if one_shot { Settling::OneShot } else { EQUILIBRIUM };
             let (mut kernel, mut graph) = (layer(units, inputs, seed).unwrap(), layer(units, inputs, seed).unwrap());
             let patterns = Generator::new(seed, "patterns").uniform((batch, inputs), 0.0, 1.0, &Device::Cpu).unwrap();
-            let ours = rule(&settling).learn(&mut kernel, &patterns).unwrap();
-            let theirs = rule(&settling).graph(&mut graph, &patterns).unwrap();
+            let ours = rule(&settling, &none()).learn(&mut kernel, &patterns).unwrap();
+            let theirs = rule(&settling, &none()).graph(&mut graph, &patterns).unwrap();
             prop_assert!(difference(&ours.outputs, &theirs.outputs) < 1e-5);
             prop_assert!(difference(&ours.moved, &theirs.moved) < 1e-5);
             prop_assert!(difference(&kernel.weights, &graph.weights) < 1e-5);

@@ -2,11 +2,16 @@
 
 use std::cell::Cell;
 
-use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Result, Tensor, bail};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
+use super::fault::{size_or_fault, unless_fault, zero_if_finite};
+
+#[cfg(feature = "cuda")]
+#[path = "competition_cuda.rs"]
+mod on_cuda;
 
 /// One batch that units compete for, and how strongly they move:
 ///
@@ -34,6 +39,9 @@ pub struct Competition<'a> {
     pub repulsion: Strength<'a>,
     /// What becomes of the update before it is added.
     pub scale: Scale,
+    /// [`Updated::largest`] of the update before, a scalar 0 for the first. Away from the CPU, where it is not a
+    /// number, nothing is added any more.
+    pub before: &'a Tensor,
 }
 
 /// How strongly the samples of a unit move it.
@@ -57,7 +65,7 @@ pub enum Scale {
 /// What [`Competition::update`] did.
 #[derive(Clone, Debug)]
 pub struct Updated {
-    /// `max(max|Δ|, 1e-30)`, a scalar.
+    /// `max(max|Δ|, 1e-30)`, a scalar. Away from the CPU it is not a number once an update was not finite.
     pub largest: Tensor,
     /// The rows that changed, ascending; `None` where the device does not tell.
     pub rows: Option<Vec<u32>>,
@@ -69,10 +77,14 @@ const FLOOR: f32 = 1e-30;
 impl Competition<'_> {
     /// Updates `weights (units, inputs)` in place.
     ///
-    /// On CPU an update that is not finite is an error, and no weight has changed.
+    /// On CPU an update that is not finite is an error, and no weight has changed; elsewhere it and all later ones are
+    /// left out, and [`Updated::largest`] tells.
     pub fn update(&self, weights: &Tensor) -> Result<Updated> {
-        if !weights.device().is_cpu() {
-            return self.graph(weights);
+        match weights.device() {
+            Device::Cpu => {}
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => return self.launch(weights),
+            _ => return self.graph(weights),
         }
         let claims = self.claims()?;
         let rows = claims.chunk_by(same_unit).map(|claims| claims[0].unit).collect();
@@ -91,10 +103,27 @@ impl Competition<'_> {
         let change = (g.t()?.matmul(self.inputs)? - weights.broadcast_mul(&pull)?)?;
         let largest = change.abs()?.max_all()?.maximum(f64::from(FLOOR))?;
         let scaled = match self.scale {
-            Scale::AsIs => change,
+            Scale::AsIs => change.clone(),
             Scale::LargestIs(rate) => (change.broadcast_div(&largest)? * rate)?,
         };
-        weights.slice_set(&(weights + scaled)?, 0, 0)?;
+        // The maximum of some backends passes over a NaN, a sum does not.
+        let largest = size_or_fault(&(largest + zero_if_finite(&change)?)?, self.before)?;
+        weights.slice_set(&unless_fault(&largest, &(weights + scaled)?, weights)?, 0, 0)?;
+        Ok(Updated { largest, rows: None })
+    }
+
+    /// Three launches: the changes, the largest of their entries, and their addition.
+    #[cfg(feature = "cuda")]
+    fn launch(&self, weights: &Tensor) -> Result<Updated> {
+        let claims = on_cuda::Claims::of(self)?;
+        let changes = weights.apply_op3_no_bwd(
+            &self.inputs.contiguous()?,
+            &self.currents.contiguous()?,
+            &on_cuda::Changes { claims: &claims, attraction: self.attraction, repulsion: self.repulsion },
+        )?;
+        let columns = weights.dim(1)?;
+        let largest = changes.apply_op2_no_bwd(self.before, &on_cuda::Size { columns })?;
+        weights.inplace_op3(&changes, &largest, &on_cuda::Apply { claims: &claims, scale: self.scale })?;
         Ok(Updated { largest, rows: None })
     }
 
@@ -277,7 +306,6 @@ fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], scale: f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
     use hebbian_training::Generator;
     use proptest::prelude::*;
 
@@ -288,6 +316,7 @@ mod tests {
         winners: Tensor,
         repelled: Tensor,
         strengths: Tensor,
+        before: Tensor,
     }
 
     fn case(units: usize, inputs: usize, batch: usize, k: usize, seed: u64) -> Result<Case> {
@@ -299,13 +328,14 @@ mod tests {
         let ranks = super::super::top_k(&currents, k)?;
         let (winners, repelled) =
             (ranks.narrow(1, 0, 1)?.squeeze(1)?, ranks.narrow(1, k - 1, 1)?.squeeze(1)?);
-        Ok(Case { weights, inputs, currents, winners, repelled, strengths })
+        let before = super::super::no_update(&Device::Cpu)?;
+        Ok(Case { weights, inputs, currents, winners, repelled, strengths, before })
     }
 
     impl Case {
         /// Summed over samples and scaled to its largest entry, as Krotov and Hopfield do.
         fn summed(&self) -> Competition<'_> {
-            let Case { inputs, currents, winners, repelled, .. } = self;
+            let Case { inputs, currents, winners, repelled, before, .. } = self;
             Competition {
                 inputs,
                 currents,
@@ -314,6 +344,7 @@ mod tests {
                 attraction: Strength::Each(1.0),
                 repulsion: Strength::Each(0.4),
                 scale: Scale::LargestIs(0.04),
+                before,
             }
         }
 
@@ -372,6 +403,21 @@ mod tests {
                 assert!(refused.starts_with("the update is not finite"));
                 assert_eq!(largest_difference(&weights, &case.weights), 0.0);
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn where_nobody_reads_an_update_that_is_not_finite_it_and_all_later_ones_are_left_out() -> Result<()> {
+        for value in [f32::NAN, f32::INFINITY] {
+            let sound = case(50, 30, 10, 3, 3)?;
+            let mut broken = case(50, 30, 10, 3, 3)?;
+            broken.inputs = broken.inputs.affine(1.0, f64::from(value))?;
+            let largest = broken.summed().graph(&broken.weights)?.largest;
+            assert!(largest.to_scalar::<f32>()?.is_nan());
+            let later = Competition { before: &largest, ..sound.summed() };
+            assert!(later.graph(&broken.weights)?.largest.to_scalar::<f32>()?.is_nan());
+            assert_eq!(largest_difference(&broken.weights, &sound.weights), 0.0);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The check that frames pass before a rule that takes no negative value learns from them.
+//! Frames before a rule learns from them: the check that they pass where no value may be negative, and lots of them.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -27,6 +27,13 @@ pub fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
     Ok(())
 }
 
+/// The rows of `frames`, `size` at a time and in their order; the last lot may be shorter.
+pub(crate) fn lots(frames: &Tensor, size: usize) -> Result<Vec<Tensor>> {
+    let count = frames.dim(0)?;
+    let starts = (0..count).step_by(size.max(1));
+    starts.map(|start| frames.narrow(0, start, size.min(count - start))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +52,15 @@ mod tests {
         assert_eq!(refusal(&[[0.0, 1.0], [f32::NAN, 0.0]]), expected(1, "NaN"));
         assert_eq!(refusal(&[[0.0, f32::INFINITY], [-1.0, 0.0]]), expected(0, "inf"));
         assert_eq!(refusal(&[[0.0, 1.0], [0.5, 0.0], [0.0, -0.25]]), expected(2, "-0.25"));
+    }
+
+    #[test]
+    fn lots_keep_all_frames_in_order() -> Result<()> {
+        let frames = Tensor::arange(0u32, 7, &Device::Cpu)?.unsqueeze(1)?;
+        let lots = lots(&frames, 3)?;
+        assert_eq!(lots.iter().map(|lot| lot.dims()[0]).collect::<Vec<_>>(), [3, 3, 1]);
+        assert_eq!(Tensor::cat(&lots, 0)?.to_vec2::<u32>()?, frames.to_vec2::<u32>()?);
+        Ok(())
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
+use super::fault::{settle_update, zero_if_finite};
+use super::frames::lots;
+use super::running_average::running_average_from;
 
 /// One step a frame `v`, in order:
 ///
@@ -16,6 +19,10 @@ use super::cpu;
 /// ```
 ///
 /// and then, where [`normalise`](Self::normalise) has a frame to do so, every row is scaled.
+///
+/// Or one step for a minibatch of frames: the averages follow frame by frame, but each frame is reconstructed with the
+/// weights that the minibatch began with, and what they add to the weights is summed. Rows are scaled after it, once,
+/// if any of its frames is due.
 #[derive(Clone, Copy, Debug)]
 pub struct InvarianceSteps {
     /// The weight of the newest frame in the average.
@@ -28,6 +35,8 @@ pub struct InvarianceSteps {
     pub floor: f64,
     /// When and to what rows are scaled.
     pub normalise: Option<RowScale>,
+    /// Frames a step, at least 1.
+    pub minibatch: usize,
 }
 
 /// Rows brought back to one size every so many frames.
@@ -55,10 +64,13 @@ const SIZE_FLOOR: f32 = 1e-30;
 
 impl InvarianceSteps {
     /// Updates `weights (units, inputs)` in place with every row of `frames (frames, inputs)`, beginning with the
-    /// average `average (units)`; `first` is the number of the first frame, from which scalings are counted.
+    /// average `average (units)`; `first` is the number of the first frame, from which scalings are counted. With a
+    /// workspace, which takes one frame a step, it is a kernel, without one the graph of candle ops. `before` is the
+    /// error of the call before, a scalar 0 for the first.
     ///
-    /// On CPU, frames that lead to a value that is not finite are refused by the number of the first such frame, and no
-    /// weight has changed.
+    /// On CPU, frames that lead to a value that is not finite are refused, by the number of the first such frame if there
+    /// is a workspace, and no weight has changed. Elsewhere they and all later ones change nothing, and the error, which is
+    /// not a number then, tells.
     pub fn run(
         &self,
         weights: &Tensor,
@@ -66,8 +78,9 @@ impl InvarianceSteps {
         average: &Tensor,
         first: usize,
         workspace: Option<&mut Workspace>,
+        before: &Tensor,
     ) -> Result<InvarianceStepped> {
-        let Some(workspace) = workspace else { return self.graph(weights, frames, average, first) };
+        let Some(workspace) = workspace else { return self.graph(weights, frames, average, first, before) };
         let shape = (frames.dim(0)?, weights.dim(0)?);
         workspace.average.clear();
         workspace.average.extend(average.to_vec1::<f32>()?);
@@ -88,29 +101,33 @@ impl InvarianceSteps {
         frames: &Tensor,
         average: &Tensor,
         first: usize,
+        before: &Tensor,
     ) -> Result<InvarianceStepped> {
         let (mut outputs, mut errors) = (Vec::new(), Vec::new());
-        let mut average = average.unsqueeze(0)?;
-        for number in 0..frames.dim(0)? {
-            let frame = frames.narrow(0, number, 1)?;
-            let drive = frame.matmul(&weights.t()?)?;
-            average = (&average + ((drive - &average)? * self.average_rate)?)?;
-            let reconstruction = average.matmul(weights)?;
-            let missed = (&frame - &reconstruction)?;
-            let (on, off) = (frame.ones_like()? * self.on_rate, frame.ones_like()? * self.off_rate);
-            let rates = frame.gt(0.0)?.where_cond(&on?, &off?)?;
+        let (mut now, mut average, mut number) = (weights.clone(), average.clone(), first);
+        for frames in lots(frames, self.minibatch)? {
+            let averages = running_average_from(&average, &frames.matmul(&now.t()?)?, self.average_rate)?;
+            let reconstruction = averages.matmul(&now)?;
+            let missed = (&frames - &reconstruction)?;
+            let on = frames.gt(0.0)?.to_dtype(DType::F32)?;
+            let rates = on.affine(self.on_rate - self.off_rate, self.off_rate)?;
             let gains = ((&missed * rates)? / reconstruction.maximum(self.floor)?)?;
-            let changed = (weights + (weights * average.t()?.matmul(&gains)?)?)?;
-            let changed = match self.normalise {
-                Some(scale) if (first + number).is_multiple_of(scale.every) => scale.graph(&changed)?,
+            let changed = (&now + (&now * averages.t()?.matmul(&gains)?)?)?;
+            let count = frames.dim(0)?;
+            now = match self.normalise {
+                Some(scale) if (number..number + count).any(|number| number.is_multiple_of(scale.every)) => {
+                    scale.graph(&changed)?
+                }
                 _ => changed,
             };
-            weights.slice_set(&changed, 0, 0)?;
-            outputs.push(average.clone());
-            errors.push(missed.sqr()?.sum_all()?);
+            number += count;
+            average = averages.get(count - 1)?;
+            outputs.push(averages);
+            errors.push((missed.sqr()?.sum_all()? + zero_if_finite(&now)?)?);
         }
         let shown = frames.sqr()?.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
         let error = (Tensor::stack(&errors, 0)?.sum_all()? / shown)?;
+        let error = settle_update(weights, &now, &error, before)?;
         Ok(InvarianceStepped { output: Tensor::cat(&outputs, 0)?, error })
     }
 }
@@ -304,6 +321,7 @@ impl InvarianceSteps {
 
 #[cfg(test)]
 mod tests {
+    use super::super::no_update;
     use super::*;
     use candle_core::Device;
     use hebbian_training::Generator;
@@ -315,6 +333,7 @@ mod tests {
         off_rate: 0.005,
         floor: 1e-10,
         normalise: Some(RowScale { every: 3, size: 2.0, by_maximum: false }),
+        minibatch: 1,
     };
 
     /// Weights, sparse frames and an average to begin with.
@@ -334,10 +353,35 @@ mod tests {
         let (weights, frames, average) = case(7, 90, 5, 0)?;
         let before = weights.to_vec2::<f32>()?;
         let frames = Tensor::cat(&[frames.narrow(0, 0, 4)?, (frames.narrow(0, 4, 1)? * 3e38)?], 0)?;
-        let refused = STEPS.run(&weights, &frames, &average, 0, Workspace::of(&weights)?.as_mut());
+        let mut workspace = Workspace::of(&weights)?;
+        let none = no_update(&Device::Cpu)?;
+        let refused = STEPS.run(&weights, &frames, &average, 0, workspace.as_mut(), &none);
         let refused = refused.unwrap_err().to_string();
         assert!(refused.starts_with("frame 4: the update is not finite"), "{refused}");
         assert_eq!(weights.to_vec2::<f32>()?, before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_minibatch_follows_the_averages_frame_by_frame_with_the_weights_that_it_began_with() -> Result<()> {
+        let steps = InvarianceSteps { minibatch: 5, normalise: None, ..STEPS };
+        let (weights, frames, average) = case(7, 90, 5, 2)?;
+        let begin = weights.copy()?;
+        let drive = frames.matmul(&begin.t()?)?;
+        let stepped = steps.run(&weights, &frames, &average, 0, None, &no_update(&Device::Cpu)?)?;
+        let followed = running_average_from(&average, &drive, steps.average_rate)?;
+        assert_eq!(stepped.output.to_vec2::<f32>()?, followed.to_vec2::<f32>()?);
+        // What each frame would add on its own, had the average come as far without learning.
+        let mut sum = begin.copy()?;
+        for number in 0..5 {
+            let (alone, frame) = (begin.copy()?, frames.narrow(0, number, 1)?);
+            let so_far = if number == 0 { average.clone() } else { followed.get(number - 1)? };
+            let steps = InvarianceSteps { minibatch: 1, ..steps };
+            steps.run(&alone, &frame, &so_far, 0, None, &no_update(&Device::Cpu)?)?;
+            sum = (sum + (alone - &begin)?)?;
+        }
+        assert!(largest_difference(&weights, &sum) < 1e-6);
+        assert!(largest_difference(&weights, &begin) > 1e-4);
         Ok(())
     }
 
@@ -347,7 +391,8 @@ mod tests {
             let (weights, frames, average) = case(7, 90, 1, 1)?;
             let steps =
                 InvarianceSteps { normalise: Some(RowScale { every: 5, size: 2.0, by_maximum }), ..STEPS };
-            steps.run(&weights, &frames, &average, 10, Workspace::of(&weights)?.as_mut())?;
+            let mut workspace = Workspace::of(&weights)?;
+            steps.run(&weights, &frames, &average, 10, workspace.as_mut(), &no_update(&Device::Cpu)?)?;
             let sizes = if by_maximum { weights.max(1)? } else { weights.sum(1)? };
             assert!(sizes.to_vec1::<f32>()?.iter().all(|size| (size - 2.0).abs() < 1e-5), "{sizes}");
         }
@@ -366,8 +411,9 @@ mod tests {
             let (weights, frames, average) = case(units, inputs, frames, seed).unwrap();
             let ours = weights.copy().unwrap();
             let mut workspace = Workspace::of(&ours).unwrap();
-            let kernel = steps.run(&ours, &frames, &average, first, workspace.as_mut()).unwrap();
-            let graph = steps.run(&weights, &frames, &average, first, None).unwrap();
+            let none = no_update(&Device::Cpu).unwrap();
+            let kernel = steps.run(&ours, &frames, &average, first, workspace.as_mut(), &none).unwrap();
+            let graph = steps.run(&weights, &frames, &average, first, None, &none).unwrap();
             prop_assert!(largest_difference(&ours, &weights) < 2e-5);
             prop_assert!(largest_difference(&kernel.output, &graph.output) < 1e-5);
             let scale = graph.error.to_scalar::<f32>().unwrap().max(1.0);

@@ -6,6 +6,8 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
+use super::fault::{settle_update, zero_if_finite};
+use super::frames::lots;
 use super::top_k::{rank_row, top_k};
 
 /// One step a frame `v`, in order:
@@ -16,6 +18,9 @@ use super::top_k::{rank_row, top_k};
 /// w_u ← w_u (1 + rate a_u (v - r) / max(r, floor))
 /// y_u = a_u / Σ_i w_ui                              with the sum after the update; 0 where it is 0
 /// ```
+///
+/// Or one step for a minibatch of frames: each sees the weights that the minibatch began with, and what they add to the
+/// weights is summed.
 #[derive(Clone, Copy, Debug)]
 pub struct MultiWinnerSteps {
     /// Units that win a frame.
@@ -26,6 +31,8 @@ pub struct MultiWinnerSteps {
     pub floor: f64,
     /// Whether a weight that would become negative becomes 0. On CPU one below 1.2e-38 does so too.
     pub clamp: bool,
+    /// Frames a step, at least 1.
+    pub minibatch: usize,
 }
 
 /// What the frames led to.
@@ -40,22 +47,25 @@ pub struct MultiWinnerStepped {
 }
 
 impl MultiWinnerSteps {
-    /// Updates `weights (units, inputs)` in place with every row of `frames (frames, inputs)`. `panels` must hold the
-    /// same weights, and does so afterwards; without them the graph of candle ops runs, on any device.
+    /// Updates `weights (units, inputs)` in place with every row of `frames (frames, inputs)`. `panels`, which take one
+    /// frame a step, must hold the same weights, and do so afterwards; without them the graph of candle ops runs, on any
+    /// device. `before` is the error of the call before, a scalar 0 for the first.
     ///
-    /// On CPU, frames that lead to a weight or an output that is not finite are refused by the number of the first such
-    /// frame, and no weight has changed.
+    /// On CPU, frames that lead to a weight or an output that is not finite are refused, by the number of the first such
+    /// frame if there are panels, and no weight has changed. Elsewhere they and all later ones change nothing, and the
+    /// error, which is not a number then, tells.
     pub fn run(
         &self,
         weights: &Tensor,
         frames: &Tensor,
         panels: Option<&mut Panels>,
+        before: &Tensor,
     ) -> Result<MultiWinnerStepped> {
         let (count, units) = (frames.dim(0)?, weights.dim(0)?);
         if !(1..=units).contains(&self.winners) {
             bail!("{} winners are not in 1 to {units}, the number of units", self.winners);
         }
-        let Some(panels) = panels else { return self.graph(weights, frames) };
+        let Some(panels) = panels else { return self.graph(weights, frames, before) };
         let made =
             Made { output: vec![0.0; count * units], winners: vec![0; count * self.winners], error: 0.0 };
         let kernel = Kernel { steps: *self, work: RefCell::new((panels, made)) };
@@ -69,35 +79,31 @@ impl MultiWinnerSteps {
         })
     }
 
-    fn graph(&self, weights: &Tensor, frames: &Tensor) -> Result<MultiWinnerStepped> {
+    fn graph(&self, weights: &Tensor, frames: &Tensor, before: &Tensor) -> Result<MultiWinnerStepped> {
         let (mut outputs, mut winners, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 0..frames.dim(0)? {
-            let frame = frames.narrow(0, number, 1)?;
-            let products = frame.matmul(&weights.t()?)?;
+        let mut now = weights.clone();
+        for frames in lots(frames, self.minibatch)? {
+            let products = frames.matmul(&now.t()?)?;
             let ranks = top_k(&products, self.winners)?;
-            let activations = products.gather(&ranks, 1)?;
-            let units = ranks.squeeze(0)?;
-            let rows = weights.index_select(&units, 0)?;
-            let reconstruction = activations.matmul(&rows)?;
-            let missed = (&frame - &reconstruction)?;
+            let code = products.zeros_like()?.scatter_add(&ranks, &products.gather(&ranks, 1)?, 1)?;
+            let reconstruction = code.matmul(&now)?;
+            let missed = (&frames - &reconstruction)?;
             let gains = ((&missed / reconstruction.maximum(self.floor)?)? * self.rate)?;
-            let changed = (&rows + (&rows * activations.t()?.matmul(&gains)?)?)?;
-            let changed = if self.clamp { changed.maximum(0.0)? } else { changed };
-            let sums = changed.sum(1)?.unsqueeze(0)?;
-            let sums = sums
-                .eq(0.0)?
-                .where_cond(&Tensor::full(f32::INFINITY, sums.shape(), sums.device())?, &sums)?;
-            outputs.push(products.zeros_like()?.scatter_add(&ranks, &(activations / sums)?, 1)?);
-            weights.slice_set(&weights.index_add(&units, &(changed - rows)?, 0)?, 0, 0)?;
+            let changed = (&now + (&now * code.t()?.matmul(&gains)?)?)?;
+            errors.push((missed.sqr()?.sum_all()? + zero_if_finite(&changed)?)?);
+            now = if self.clamp { changed.relu()? } else { changed };
+            let sums = now.sum(1)?;
+            let infinite = Tensor::full(f32::INFINITY, sums.shape(), sums.device())?;
+            outputs.push(code.broadcast_div(&sums.eq(0.0)?.where_cond(&infinite, &sums)?)?);
             winners.push(ranks);
-            errors.push(missed.sqr()?.sum_all()?);
         }
-        let errors = Tensor::stack(&errors, 0)?.sum_all()?;
         let shown = frames.sqr()?.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
+        let error = (Tensor::stack(&errors, 0)?.sum_all()? / shown)?;
+        let error = settle_update(weights, &now, &error, before)?;
         Ok(MultiWinnerStepped {
             output: Tensor::cat(&outputs, 0)?,
             winners: Tensor::cat(&winners, 0)?,
-            error: (errors / shown)?,
+            error,
         })
     }
 }
@@ -345,12 +351,14 @@ fn undo(weights: &mut [f32], panels: &mut Panels) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::no_update;
     use super::*;
     use candle_core::Device;
     use hebbian_training::Generator;
     use proptest::prelude::*;
 
-    const STEPS: MultiWinnerSteps = MultiWinnerSteps { winners: 3, rate: 0.05, floor: 1e-10, clamp: true };
+    const STEPS: MultiWinnerSteps =
+        MultiWinnerSteps { winners: 3, rate: 0.05, floor: 1e-10, clamp: true, minibatch: 1 };
 
     /// Weights, and frames of which most inputs are off.
     fn case(units: usize, inputs: usize, frames: usize, seed: u64) -> Result<(Tensor, Tensor)> {
@@ -361,7 +369,7 @@ mod tests {
     }
 
     fn run(steps: MultiWinnerSteps, weights: &Tensor, frames: &Tensor) -> Result<MultiWinnerStepped> {
-        steps.run(weights, frames, Panels::of(weights)?.as_mut())
+        steps.run(weights, frames, Panels::of(weights)?.as_mut(), &no_update(&Device::Cpu)?)
     }
 
     fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -387,10 +395,43 @@ mod tests {
         let all = run(STEPS, &together, &frames)?.output;
         let mut panels = Panels::of(&apart)?;
         for number in 0..20 {
-            let one = STEPS.run(&apart, &frames.narrow(0, number, 1)?, panels.as_mut())?.output;
+            let one = STEPS
+                .run(&apart, &frames.narrow(0, number, 1)?, panels.as_mut(), &no_update(&Device::Cpu)?)?
+                .output;
             assert_eq!(one.to_vec2::<f32>()?, all.narrow(0, number, 1)?.to_vec2::<f32>()?);
         }
         assert_eq!(together.to_vec2::<f32>()?, apart.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_minibatch_sums_what_its_frames_would_add_on_their_own() -> Result<()> {
+        let steps = MultiWinnerSteps { clamp: false, ..STEPS };
+        let (together, frames) = case(30, 20, 6, 4)?;
+        let begin = together.copy()?;
+        let mut sum = begin.copy()?;
+        for number in 0..6 {
+            let alone = begin.copy()?;
+            run(steps, &alone, &frames.narrow(0, number, 1)?)?;
+            sum = (sum + (alone - &begin)?)?;
+        }
+        let steps = MultiWinnerSteps { minibatch: 6, ..steps };
+        let stepped = steps.run(&together, &frames, None, &no_update(&Device::Cpu)?)?;
+        assert!(largest_difference(&together, &sum) < 1e-6);
+        assert!(largest_difference(&together, &begin) > 1e-3);
+        assert_eq!(stepped.winners.dims(), [6, 3]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_minibatch_that_leads_past_the_finite_changes_nothing() -> Result<()> {
+        let (weights, frames) = case(30, 20, 6, 3)?;
+        let before = weights.to_vec2::<f32>()?;
+        let steps = MultiWinnerSteps { minibatch: 4, ..STEPS };
+        let refused = steps.run(&weights, &(frames * 3e38)?, None, &no_update(&Device::Cpu)?);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.starts_with("the update is not finite"), "{refused}");
+        assert_eq!(weights.to_vec2::<f32>()?, before);
         Ok(())
     }
 
@@ -401,12 +442,16 @@ mod tests {
         let huge = Tensor::full(f32::MAX, (2, 20), &Device::Cpu)?;
         let frames = Tensor::cat(&[frames.narrow(0, 0, 4)?, huge], 0)?;
         let mut panels = Panels::of(&weights)?;
-        let refused = STEPS.run(&weights, &frames, panels.as_mut()).unwrap_err().to_string();
+        let refused =
+            STEPS.run(&weights, &frames, panels.as_mut(), &no_update(&Device::Cpu)?).unwrap_err().to_string();
         assert!(refused.starts_with("frame 4: the update is not finite"), "{refused}");
         assert_eq!(weights.to_vec2::<f32>()?, before);
         // The panels went back too.
         let (first, again) = (frames.narrow(0, 0, 4)?, weights.copy()?);
-        let with_panels = STEPS.run(&weights, &first, panels.as_mut())?.output.to_vec2::<f32>()?;
+        let with_panels = STEPS
+            .run(&weights, &first, panels.as_mut(), &no_update(&Device::Cpu)?)?
+            .output
+            .to_vec2::<f32>()?;
         assert_eq!(with_panels, run(STEPS, &again, &first)?.output.to_vec2::<f32>()?);
         Ok(())
     }
@@ -423,7 +468,7 @@ mod tests {
             let (weights, frames) = case(units, inputs, frames, seed).unwrap();
             let ours = weights.copy().unwrap();
             let kernel = run(steps, &ours, &frames).unwrap();
-            let graph = steps.run(&weights, &frames, None).unwrap();
+            let graph = steps.run(&weights, &frames, None, &no_update(&Device::Cpu).unwrap()).unwrap();
             let (kernel_winners, graph_winners) = (kernel.winners.to_vec2::<u32>(), graph.winners.to_vec2::<u32>());
             prop_assert_eq!(kernel_winners.unwrap(), graph_winners.unwrap());
             prop_assert!(largest_difference(&ours, &weights) < 1e-5);

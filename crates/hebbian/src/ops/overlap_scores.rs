@@ -1,10 +1,17 @@
 //! How well each unit matches each sample, weighed by what else the unit could match.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{
+    CudaStorage, CustomOp3,
+    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
+};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
+#[cfg(feature = "cuda")]
+use super::cuda;
 
 /// The scores `(batch, units)` of `products` = `x wᵀ (batch, units)`:
 ///
@@ -15,8 +22,18 @@ use super::cpu;
 /// for the `norms` |w| `(units)`, the `lengths` |x| `(batch)` (floored at 1e-12, so that a blank sample overlaps with
 /// nothing) and the `gates (units)`. The floor in the denominator keeps a perfect match a very large positive score.
 pub fn overlap_scores(products: &Tensor, norms: &Tensor, lengths: &Tensor, gates: &Tensor) -> Result<Tensor> {
-    if !products.device().is_cpu() {
-        return graph(products, norms, lengths, gates);
+    match products.device() {
+        Device::Cpu => {}
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => {
+            let scores = OnCuda { gates: &gates.contiguous()? };
+            return products.contiguous()?.apply_op3_no_bwd(
+                &norms.contiguous()?,
+                &lengths.contiguous()?,
+                &scores,
+            );
+        }
+        _ => return graph(products, norms, lengths, gates),
     }
     let inverse = |values: &Tensor| values.maximum(LENGTH_FLOOR)?.recip()?.to_vec1::<f32>();
     let scores = Scores {
@@ -74,10 +91,60 @@ fn score_row(of: &Scores, scores: &mut [f32], products: &[f32], inverse_length: 
     }
 }
 
+#[cfg(feature = "cuda")]
+struct OnCuda<'a> {
+    gates: &'a Tensor,
+}
+
+#[cfg(feature = "cuda")]
+impl CustomOp3 for OnCuda<'_> {
+    fn name(&self) -> &'static str {
+        "overlap-scores"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        candle_core::bail!("the CPU has a kernel of its own")
+    }
+
+    fn cuda_fwd(
+        &self,
+        products: &CudaStorage,
+        layout: &Layout,
+        norms: &CudaStorage,
+        norms_layout: &Layout,
+        lengths: &CudaStorage,
+        lengths_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (batch, units) = layout.shape().dims2()?;
+        let device = &products.device;
+        let mut scores = device.alloc_zeros::<f32>(batch * units)?;
+        let products = cuda::values::<f32>(products, layout)?;
+        let (norms, lengths) =
+            (cuda::values::<f32>(norms, norms_layout)?, cuda::values::<f32>(lengths, lengths_layout)?);
+        let gates = cuda::address::<f32>(Some(self.gates))?;
+        let module = ("hebbian-overlap-scores", cuda::OVERLAP_SCORES);
+        let kernel = device.get_or_load_custom_func("overlap_scores", module.0, module.1)?;
+        let width = units as u32;
+        let mut launch = kernel.builder();
+        launch.arg(&products).arg(&norms).arg(&lengths).arg(&gates).arg(&mut scores).arg(&width);
+        // SAFETY: the arguments are those of the kernel, which writes `batch * units` scores; the gates live until the
+        // launch is queued.
+        unsafe { launch.launch(cuda::blocks(batch, units.div_ceil(128), 128)) }.w()?;
+        Ok((CudaStorage::wrap_cuda_slice(scores, device.clone()), layout.shape().clone()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
     use hebbian_training::Generator;
     use proptest::prelude::*;
 

@@ -1,10 +1,17 @@
 //! Norms of rows, kept up to date instead of recomputed.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{
+    CudaStorage,
+    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
+};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
+#[cfg(feature = "cuda")]
+use super::cuda;
 
 /// Which norm of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +33,14 @@ pub fn row_norms(weights: &Tensor, norm: RowNorm) -> Result<Tensor> {
 /// Brings `norms` up to date after the named `rows` (ascending, distinct) of `weights` changed; `None` means all rows.
 ///
 /// One kernel serves both, so that a restored rule holds the same bits as one that learned its way there. Away from
-/// the CPU all rows are computed.
+/// the CPU, where nobody knows which rows changed, all are computed.
 pub fn refresh_row_norms(
     norms: &Tensor,
     weights: &Tensor,
     norm: RowNorm,
     rows: Option<&[u32]>,
 ) -> Result<()> {
-    if !weights.device().is_cpu() {
+    if weights.device().is_metal() {
         return norms.slice_set(&row_norms(weights, norm)?, 0, 0);
     }
     let rows = rows.map_or_else(|| (0..norms.elem_count() as u32).collect(), <[u32]>::to_vec);
@@ -67,6 +74,26 @@ impl InplaceOp2 for Refresh {
             let row = &weights[row as usize * columns..][..columns];
             entry[0] = norm_of(row, self.norm);
         });
+        Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        norms: &mut CudaStorage,
+        norms_layout: &Layout,
+        weights: &CudaStorage,
+        weights_layout: &Layout,
+    ) -> Result<()> {
+        let (units, columns) = weights_layout.shape().dims2()?;
+        let weights_values = cuda::values::<f32>(weights, weights_layout)?;
+        let mut norms = cuda::values_mut::<f32>(norms, norms_layout)?;
+        let kernel = weights.device.get_or_load_custom_func("row_norms", "hebbian-rows", cuda::ROWS)?;
+        let (width, euclidean) = (columns as u32, u8::from(self.norm == RowNorm::Euclidean));
+        let mut launch = kernel.builder();
+        launch.arg(&weights_values).arg(&mut norms).arg(&width).arg(&euclidean);
+        // SAFETY: the arguments are those of the kernel, which writes a norm a row.
+        unsafe { launch.launch(cuda::blocks(units, 1, 256)) }.w()?;
         Ok(())
     }
 }

@@ -1,10 +1,17 @@
 //! `sign(w) |w|^e`, the synapse as a rule with Lebesgue norm `p = e + 1` sees it.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{
+    CudaStorage,
+    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
+};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
+#[cfg(feature = "cuda")]
+use super::cuda;
 
 /// `sign(w) |w|^exponent` of every weight; 0 where the weight is 0, whatever the exponent.
 pub fn signed_power(weights: &Tensor, exponent: f64) -> Result<Tensor> {
@@ -14,14 +21,14 @@ pub fn signed_power(weights: &Tensor, exponent: f64) -> Result<Tensor> {
 /// Brings `powers` up to date after the named `rows` (ascending, distinct) of `weights` changed; `None` means all rows.
 ///
 /// One kernel serves both, so that a restored rule holds the same bits as one that learned its way there. Away from
-/// the CPU all rows are computed.
+/// the CPU, where nobody knows which rows changed, all are computed.
 pub fn refresh_signed_power(
     powers: &Tensor,
     weights: &Tensor,
     exponent: f64,
     rows: Option<&[u32]>,
 ) -> Result<()> {
-    if !weights.device().is_cpu() {
+    if weights.device().is_metal() {
         return powers.slice_set(&signed_power(weights, exponent)?, 0, 0);
     }
     let all: Vec<u32>;
@@ -62,6 +69,26 @@ impl InplaceOp2 for Refresh<'_> {
             .for_each(|(powers, &row)| {
                 raise_row(powers, &weights[row as usize * columns..][..columns], self.exponent)
             });
+        Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        powers: &mut CudaStorage,
+        powers_layout: &Layout,
+        weights: &CudaStorage,
+        weights_layout: &Layout,
+    ) -> Result<()> {
+        let count = weights_layout.shape().elem_count();
+        let weights_values = cuda::values::<f32>(weights, weights_layout)?;
+        let mut powers = cuda::values_mut::<f32>(powers, powers_layout)?;
+        let kernel = weights.device.get_or_load_custom_func("signed_power", "hebbian-rows", cuda::ROWS)?;
+        let exponent = self.exponent as f32;
+        let mut launch = kernel.builder();
+        launch.arg(&weights_values).arg(&mut powers).arg(&exponent).arg(&count);
+        // SAFETY: the arguments are those of the kernel, which writes `count` powers.
+        unsafe { launch.launch(cuda::blocks(count.div_ceil(256), 1, 256)) }.w()?;
         Ok(())
     }
 }

@@ -1,10 +1,17 @@
 //! The k largest of each row, in rank order, ties to the lowest index.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{
+    CudaStorage,
+    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
+};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::cpu;
+#[cfg(feature = "cuda")]
+use super::cuda;
 
 /// The indices `(rows, k)` u32 of the `k` largest values of each row of `(rows, columns)`, the largest first.
 ///
@@ -15,9 +22,9 @@ pub fn top_k(values: &Tensor, k: usize) -> Result<Tensor> {
     if k == 0 || k > columns {
         bail!("top_k: k = {k} is not in 1 to {columns}, the number of columns");
     }
-    match values.device().is_cpu() {
-        true => values.contiguous()?.apply_op1_no_bwd(&TopK(k)),
-        false => graph(values, k),
+    match values.device().is_metal() {
+        false => values.contiguous()?.apply_op1_no_bwd(&TopK(k)),
+        true => graph(values, k),
     }
 }
 
@@ -61,7 +68,37 @@ impl CustomOp1 for TopK {
             .for_each(|(ranked, row)| rank_row(row, ranked));
         Ok((CpuStorage::U32(ranked), Shape::from((rows, self.0))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let values = cuda::values::<f32>(storage, layout)?;
+        let device = &storage.device;
+        let mut ranked = device.alloc_zeros::<u32>(rows * self.0)?;
+        let (width, k) = (columns as u32, self.0 as u32);
+        let load = |name| device.get_or_load_custom_func(name, "hebbian-top-k", cuda::TOP_K);
+        let grid = cuda::blocks(rows, 1, 256);
+        if self.0 <= MOST_ROUNDS {
+            let kernel = load("top_few")?;
+            let mut launch = kernel.builder();
+            launch.arg(&values).arg(&mut ranked).arg(&width).arg(&k);
+            // SAFETY: the arguments are those of the kernel, which writes `rows * k` indices.
+            unsafe { launch.launch(grid) }.w()?;
+        } else {
+            let kernel = load("top_many")?;
+            let mut chosen = device.alloc_zeros::<u64>(rows * self.0)?;
+            let mut launch = kernel.builder();
+            launch.arg(&values).arg(&mut chosen).arg(&mut ranked).arg(&width).arg(&k);
+            // SAFETY: the arguments are those of the kernel, which writes `rows * k` places and as many indices.
+            unsafe { launch.launch(grid) }.w()?;
+        }
+        Ok((CudaStorage::wrap_cuda_slice(ranked, device.clone()), Shape::from((rows, self.0))))
+    }
 }
+
+/// Up to this rank, a round for each is cheaper on CUDA than bisecting.
+#[cfg(feature = "cuda")]
+const MOST_ROUNDS: usize = 32;
 
 /// Below this, handing rows to another thread costs more than it saves.
 const ROWS_A_TASK: usize = 8;

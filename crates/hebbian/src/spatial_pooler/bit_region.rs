@@ -255,6 +255,11 @@ impl Winners {
     }
 }
 
+/// Refuses `inputs` that are not 0 or 1, and names the first row.
+pub(super) fn check_binary(inputs: &Tensor) -> Result<()> {
+    Bits::of(inputs).map(drop)
+}
+
 /// Inputs as bits, a row of words each.
 struct Bits {
     words: Vec<u64>,

@@ -1,9 +1,12 @@
-//! The pooler as a graph of candle ops: what a step is, and what runs on any device.
+//! The pooler as a graph of candle ops: what a step is, and what runs on any device, a minibatch of inputs at a time.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 
+use super::bit_region::check_binary;
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::top_k;
+use crate::ops::{
+    lots, no_update, overlap_counts, running_average_from, size_or_fault, top_k, unless_fault, zero_if_finite,
+};
 
 #[derive(Debug)]
 pub(super) struct GraphRegion {
@@ -13,6 +16,8 @@ pub(super) struct GraphRegion {
     boosts: Tensor,
     zero: Tensor,
     one: Tensor,
+    /// The crossings of the last call, which tell on a GPU whether all inputs were finite.
+    last_crossings: Tensor,
 }
 
 /// The winners `(batch, active)`, which of them are above all thresholds, and the overlaps that led there.
@@ -28,7 +33,8 @@ impl GraphRegion {
         let pool = columns.pool.to_dtype(DType::F32)?;
         let one = Tensor::ones(1, DType::F32, pool.device())?;
         let boosts = columns.activity.ones_like()?;
-        let mut region = Self { columns, pool, boosts, zero: one.zeros_like()?, one };
+        let last_crossings = no_update(pool.device())?;
+        let mut region = Self { columns, pool, boosts, zero: one.zeros_like()?, one, last_crossings };
         region.refresh_boosts(config)?;
         Ok(region)
     }
@@ -39,7 +45,7 @@ impl GraphRegion {
     }
 
     fn compete(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Competition> {
-        let overlaps = inputs.matmul(&self.connected(config)?.t()?)?;
+        let overlaps = overlap_counts(inputs, &self.columns.weights, config.connected)?;
         let counted = overlaps.ge(f64::from(config.stimulus_threshold))?.to_dtype(DType::F32)?;
         let boosted = (&overlaps * counted)?.broadcast_mul(&self.boosts)?;
         let winners = top_k(&boosted, config.active())?;
@@ -50,24 +56,24 @@ impl GraphRegion {
         Ok(Competition { winners, active, overlaps, boosted })
     }
 
-    /// Learns from one input `(1, inputs)`, and returns the winners and how many synapses crossed the threshold.
-    fn learn_one(
+    /// Learns from a minibatch `(inputs, inputs)`, all of which meet the columns as they are, and returns the winners and
+    /// how many synapses crossed the threshold. What the inputs add to the permanences is summed; the duty cycles follow
+    /// input by input.
+    fn learn_minibatch(
         &mut self,
         config: &SpatialPoolerConfig,
         anneal: f64,
-        input: &Tensor,
+        inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        let Competition { winners, active, overlaps, boosted } = self.compete(config, input)?;
+        let Competition { winners, active, overlaps, boosted } = self.compete(config, inputs)?;
         let (increment, decrement) = (config.increment * anneal, config.decrement * anneal);
-        let gains = input.affine(increment + decrement, -decrement)?;
+        let gains = inputs.affine(increment + decrement, -decrement)?;
         let mut crossings = self.move_by(config, &active.t()?.matmul(&gains)?)?;
-        let kept = (config.activity_period - 1.0) / config.activity_period;
-        let share = (active.squeeze(0)? * (1.0 / config.activity_period))?;
-        self.columns.activity = ((&self.columns.activity * kept)? + share)?;
+        self.columns.activity = follow(&self.columns.activity, &active, config.activity_period)?;
         self.refresh_boosts(config)?;
         if let Some(starved) = self.starved(config, &overlaps, &boosted)? {
-            let gains = (starved.unsqueeze(1)? * (RAISE * config.connected * anneal))?;
-            crossings = (crossings + self.move_by(config, &gains)?)?;
+            let raise = RAISE * config.connected * anneal * inputs.dim(0)? as f64;
+            crossings = (crossings + self.move_by(config, &(starved.unsqueeze(1)? * raise)?)?)?;
         }
         Ok((winners, crossings))
     }
@@ -98,13 +104,11 @@ impl GraphRegion {
         overlaps: &Tensor,
         boosted: &Tensor,
     ) -> Result<Option<Tensor>> {
-        let overlap = &self.columns.overlap;
-        let mean =
-            |newest: Tensor| overlap + ((newest.squeeze(0)? - overlap)? * (1.0 / config.overlap_period))?;
+        let mean = |newest: &Tensor| follow(&self.columns.overlap, newest, config.overlap_period);
         match config.starved {
             Starved::Left => Ok(None),
             Starved::Lowest { .. } => {
-                let overlap = mean(boosted.clone())?;
+                let overlap = mean(boosted)?;
                 let lowest = top_k(&overlap.neg()?.unsqueeze(0)?, config.lowest())?;
                 self.columns.overlap = overlap;
                 dense(&lowest, config.units)?.squeeze(0).map(Some)
@@ -112,7 +116,7 @@ impl GraphRegion {
             Starved::BelowBest { fraction } => {
                 let reached =
                     overlaps.ge(f64::from(config.stimulus_threshold.max(1)))?.to_dtype(DType::F32)?;
-                let overlap = mean(reached)?;
+                let overlap = mean(&reached)?;
                 let least = (overlap.max_keepdim(0)? * fraction)?;
                 let starved = overlap.broadcast_lt(&least)?.to_dtype(DType::F32)?;
                 self.columns.overlap = overlap;
@@ -120,6 +124,11 @@ impl GraphRegion {
             }
         }
     }
+}
+
+/// The means `(units)` over about `period` inputs, after each of the `newest (batch, units)`.
+fn follow(means: &Tensor, newest: &Tensor, period: f64) -> Result<Tensor> {
+    running_average_from(means, newest, 1.0 / period)?.get(newest.dim(0)? - 1)
 }
 
 /// 1 at the named columns, `(batch, units)` f32.
@@ -137,14 +146,32 @@ impl Region for GraphRegion {
         anneal: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
+        if inputs.dim(0)? == 0 {
+            bail!("there is no input to learn from");
+        }
+        if inputs.device().is_cpu() {
+            check_binary(inputs)?;
+        }
         let inputs = inputs.to_dtype(DType::F32)?;
-        let mut crossings = Tensor::zeros((), DType::F32, inputs.device())?;
+        let before = self.columns.clone();
+        let mut crossings = zero_if_finite(&inputs)?;
         let mut winners = Vec::new();
-        for row in 0..inputs.dim(0)? {
-            let (won, crossed) = self.learn_one(config, anneal, &inputs.narrow(0, row, 1)?)?;
+        for inputs in lots(&inputs, config.minibatch)? {
+            let (won, crossed) = self.learn_minibatch(config, anneal, &inputs)?;
             crossings = (crossings + crossed)?;
             winners.push(won);
         }
+        let crossings = size_or_fault(&crossings, &self.last_crossings)?;
+        if !inputs.device().is_cpu() {
+            let Columns { weights, activity, overlap, .. } = &mut self.columns;
+            for (now, before) in
+                [(weights, &before.weights), (activity, &before.activity), (overlap, &before.overlap)]
+            {
+                *now = unless_fault(&crossings, now, before)?;
+            }
+            self.refresh_boosts(config)?;
+        }
+        self.last_crossings = crossings.clone();
         Ok((ascending(&Tensor::cat(&winners, 0)?)?, crossings))
     }
 

@@ -1,0 +1,51 @@
+//! The readout on an accelerator: what it learns on the CPU, and no read within an epoch. Transfers are counted by the
+//! emulated driver of `.ci/emulator`, which writes each into the file that `EMULATED_CUDA_LOG` names.
+
+use candle_core::{D, Device, Result};
+use hebbian_classifier::{DescentConfig, Labelled, Loss, SoftmaxRegression, train};
+use hebbian_training::Generator;
+
+const EXAMPLES: usize = 60;
+const CLASSES: usize = 5;
+
+fn examples(device: &Device) -> Result<Labelled> {
+    let inputs = Generator::new(0, "examples").uniform((EXAMPLES, 20), 0.0, 1.0, &Device::Cpu)?;
+    let labels = inputs.narrow(1, 0, CLASSES)?.argmax(D::Minus1)?;
+    Labelled::new(inputs.to_device(device)?, labels.to_device(device)?)
+}
+
+fn trained(loss: Loss, batch_size: usize, device: &Device) -> Result<Vec<f32>> {
+    let readout = SoftmaxRegression::new(20, CLASSES, device)?;
+    let config = DescentConfig { epochs: 2, batch_size, learning_rate: 0.01, loss, ..Default::default() };
+    train(&readout, &config, 0, &examples(device)?, &[], &mut [])?;
+    readout.state()?["weight"].to_device(&Device::Cpu)?.flatten_all()?.to_vec1()
+}
+
+#[test]
+fn the_readout_learns_what_it_learns_on_the_cpu_and_reads_once_an_epoch() -> Result<()> {
+    let Ok(device) = Device::new_cuda(0).or_else(|_| Device::new_metal(0)) else {
+        println!(
+            "skipped the_readout_learns_what_it_learns_on_the_cpu_and_reads_once_an_epoch: there is no device but the CPU"
+        );
+        return Ok(());
+    };
+    let log = std::env::var_os("EMULATED_CUDA_LOG");
+    let reads = || {
+        let lines = log.as_ref().map(|log| std::fs::read_to_string(log).unwrap_or_default());
+        lines.map(|lines| lines.lines().filter(|line| line.starts_with("to-host")).count())
+    };
+    for loss in [Loss::default(), Loss::CrossEntropy { smoothing: 0.1 }, Loss::Tanh { beta: 0.1, m: 3.0 }] {
+        let mut counts = Vec::new();
+        // Six steps an epoch, and one.
+        for batch_size in [10, EXAMPLES] {
+            let before = reads();
+            let ours = trained(loss, batch_size, &device)?;
+            counts.extend(reads().zip(before).map(|(after, before)| after - before));
+            for (ours, reference) in ours.iter().zip(trained(loss, batch_size, &Device::Cpu)?) {
+                assert!((ours - reference).abs() < 1e-4, "{loss}: {ours}, expected {reference}");
+            }
+        }
+        assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "{loss}: {counts:?} reads");
+    }
+    Ok(())
+}

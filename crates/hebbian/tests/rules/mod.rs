@@ -1,0 +1,111 @@
+//! Every rule, small, with inputs to learn from.
+
+use candle_core::{DType, Device, Result, Tensor};
+use hebbian::{
+    BoostToward, Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
+    KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
+    Normalisation, RowSize, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
+};
+use hebbian_training::Generator;
+
+/// Of each input.
+const INPUTS: usize = 150;
+const BATCH: usize = 10;
+
+/// A rule with a name of its own.
+pub struct Case {
+    pub name: &'static str,
+    pub rule: Box<dyn LearningRule>,
+    pub inputs: Tensor,
+}
+
+impl Case {
+    pub fn batch(&self, step: usize) -> Result<Tensor> {
+        self.inputs.narrow(0, step * BATCH, BATCH)
+    }
+
+    pub fn step(&mut self, step: usize) -> Result<Learned> {
+        let batch = self.batch(step)?;
+        let learned = self.rule.learn(&batch);
+        learned.map_err(|error| candle_core::Error::msg(format!("{}, step {step}: {error}", self.name)))
+    }
+
+    /// The same at its beginning, on `device`.
+    #[allow(dead_code)]
+    pub fn again(&self, device: &Device) -> Result<Self> {
+        let same = cases(device)?.into_iter().find(|case| case.name == self.name);
+        same.ok_or_else(|| candle_core::Error::msg("no such case"))
+    }
+}
+
+pub fn cases(device: &Device) -> Result<Vec<Case>> {
+    let draws = || Generator::new(7, "rules");
+    let grey = Generator::new(0, "inputs").uniform((40, INPUTS), -1.0, 1.0, &Device::Cpu)?.relu()?;
+    let binary = grey.gt(0.4)?.to_dtype(DType::F32)?;
+    let (grey, binary) = (grey.to_device(device)?, binary.to_device(device)?);
+
+    let krotov_hopfield = |p, k| {
+        let config = KrotovHopfieldConfig { units: 37, p, k, ..Default::default() };
+        KrotovHopfield::new(config, INPUTS, &mut draws(), device)
+    };
+    let comp_spec = |charge| {
+        let config = CompSpecConfig { units: 37, charge, ..Default::default() };
+        CompSpec::new(config, INPUTS, &mut draws(), device)
+    };
+    let foldiak = |settling| {
+        let config = FoldiakConfig { units: 21, settling, ..Default::default() };
+        Foldiak::new(config, INPUTS, &mut draws(), device)
+    };
+    let multi_winner = |minibatch| {
+        let config = MultiWinnerConfig { units: 70, winners: 3, minibatch, ..Default::default() };
+        MultiWinner::new(config, INPUTS, &mut draws(), device)
+    };
+    let invariance = |inputs, of, size, minibatch| {
+        let normalisation = Some(Normalisation { every: 7, size, of });
+        let config = InvarianceConfig { units: 20, normalisation, minibatch, ..Default::default() };
+        Invariance::new(config, inputs, &mut draws(), device)
+    };
+    let pooler = |starved, boost_toward, minibatch| {
+        let config = SpatialPoolerConfig {
+            units: 60,
+            sparsity: 0.1,
+            min_activation: 1.0,
+            activity_period: 20.0,
+            overlap_period: 20.0,
+            starved,
+            boost_toward,
+            minibatch,
+            ..Default::default()
+        };
+        SpatialPooler::new(config, INPUTS, &mut draws(), device)
+    };
+    let equilibrium = Settling::Equilibrium { slope: 10.0, time_step: 0.1, iterations: 20, tolerance: 1e-3 };
+    let charge = Charge { largest_weight: 1.0, ..Default::default() };
+    let stack = Stack::new(
+        vec![Box::new(multi_winner(1)?), Box::new(invariance(70, RowSize::Sum, 2.0, 1)?)],
+        Learning::Online,
+    )?;
+    let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
+        ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &grey),
+        ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &grey),
+        ("Krotov-Hopfield, p=2.5", Box::new(krotov_hopfield(2.5, 37)?), &grey),
+        ("CompSpec", Box::new(comp_spec(None)?), &grey),
+        ("charged CompSpec", Box::new(comp_spec(Some(Charge::default()))?), &grey),
+        ("charged CompSpec, brought back", Box::new(comp_spec(Some(charge))?), &grey),
+        ("Földiák", Box::new(foldiak(equilibrium)?), &binary),
+        ("Földiák, one shot", Box::new(foldiak(Settling::OneShot)?), &binary),
+        ("multi-winner", Box::new(multi_winner(1)?), &grey),
+        ("multi-winner, minibatch 4", Box::new(multi_winner(4)?), &grey),
+        ("invariance", Box::new(invariance(INPUTS, RowSize::Maximum, 0.1, 1)?), &grey),
+        ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Sum, 2.0, 4)?), &grey),
+        ("pooler", Box::new(pooler(Starved::Left, BoostToward::Mean, 1)?), &binary),
+        ("pooler, lowest", Box::new(pooler(Starved::Lowest { share: 0.1 }, BoostToward::Mean, 1)?), &binary),
+        (
+            "pooler, below best, minibatch 4",
+            Box::new(pooler(Starved::BelowBest { fraction: 0.9 }, BoostToward::Target, 4)?),
+            &binary,
+        ),
+        ("stack", Box::new(stack), &grey),
+    ];
+    Ok(cases.into_iter().map(|(name, rule, inputs)| Case { name, rule, inputs: inputs.clone() }).collect())
+}
