@@ -108,12 +108,23 @@ struct Rates {
     second_scale: f32,
 }
 
+/// Smaller moments become 0. Where no gradient comes any more they fall for ever, and arithmetic with subnormal numbers
+/// takes a hundred times longer; beside `eps` they move no bit of a weight.
+const SMALLEST_FIRST: f32 = 1e-30;
+const SMALLEST_SECOND: f32 = 1e-35;
+
+#[inline(always)]
+fn or_zero(moment: f32, smallest: f32) -> f32 {
+    if moment.abs() < smallest { 0.0 } else { moment }
+}
+
 #[multiversion(targets = "simd")]
 fn descend(rates: Rates, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
     let moments = first.iter_mut().zip(second);
     for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
-        *first = rates.beta1 * *first + (1.0 - rates.beta1) * gradient;
-        *second = rates.beta2 * *second + (1.0 - rates.beta2) * gradient * gradient;
+        *first = or_zero(rates.beta1 * *first + (1.0 - rates.beta1) * gradient, SMALLEST_FIRST);
+        let square = (1.0 - rates.beta2) * gradient * gradient;
+        *second = or_zero(rates.beta2 * *second + square, SMALLEST_SECOND);
         let root = (*second * rates.second_scale).sqrt() + rates.eps;
         *weight = rates.keep * *weight - rates.step * *first / root;
     }
@@ -162,6 +173,19 @@ mod tests {
     use super::*;
     use candle_core::{Device, Tensor};
     use hebbian_training::Generator;
+
+    #[test]
+    fn moments_fall_to_zero_and_never_to_subnormal_numbers_once_gradients_cease() {
+        let rates = Rates { beta1: 0.9, beta2: 0.5, eps: 1e-8, keep: 1.0, step: 0.001, second_scale: 1.0 };
+        let (mut weights, mut first, mut second) = (vec![1.0f32; 40], vec![0.0f32; 40], vec![0.0f32; 40]);
+        descend(rates, &mut weights, &[1.0; 40], &mut first, &mut second);
+        for _ in 0..1000 {
+            descend(rates, &mut weights, &[0.0; 40], &mut first, &mut second);
+            let normal = |moment: &f32| *moment == 0.0 || moment.is_normal();
+            assert!(first.iter().chain(&second).all(normal), "{first:?} {second:?}");
+        }
+        assert_eq!((first[0], second[0]), (0.0, 0.0));
+    }
 
     #[test]
     fn kernel_and_candles_graph_agree() -> Result<()> {

@@ -29,11 +29,12 @@ fn finished<T>(device: &Device, step: Result<T>) -> Result<T> {
     Ok(made)
 }
 
-fn batches(device: &Device) -> Result<Vec<Tensor>> {
+/// All images, and which of them each batch of a shuffled epoch is made of.
+fn epoch(device: &Device) -> Result<(Tensor, Vec<Tensor>)> {
     let mnist = Dataset::mnist().map_err(Error::wrap)?;
     let inputs = transforms::scale(mnist.train.images(), device).map_err(Error::wrap)?;
     let batches = Batches::shuffled(&mut Generator::new(0, "shuffle"), 60_000, BATCH);
-    batches.indices(device)?.map(|indices| inputs.index_select(&indices?, 0)).collect()
+    Ok((inputs, batches.indices(device)?.collect::<Result<_>>()?))
 }
 
 fn rules(device: &Device) -> Result<Vec<(&'static str, Box<dyn LearningRule>)>> {
@@ -55,7 +56,7 @@ fn rules(device: &Device) -> Result<Vec<(&'static str, Box<dyn LearningRule>)>> 
 
 fn step(criterion: &mut Criterion) {
     for (suffix, device) in devices() {
-        let batches = batches(&device).expect("MNIST is embedded");
+        let (inputs, batches) = epoch(&device).expect("MNIST is embedded");
         let rules = rules(&device).expect("valid configs");
         let mut group = criterion.benchmark_group(format!("2000 x 784, batch 100{suffix}"));
         let mut next = batches.iter().cycle();
@@ -63,12 +64,14 @@ fn step(criterion: &mut Criterion) {
 
         let weights = rules[0].1.weights().expect("weights on the device");
         group.bench_function("forward product alone", |bencher| {
-            let product = |inputs: Tensor| finished(&device, inputs.matmul(&weights.t()?));
-            bencher.iter_batched(&mut batch, product, BatchSize::SmallInput)
+            let drawn = || inputs.index_select(&batch(), 0);
+            let product = |inputs: Result<Tensor>| finished(&device, inputs?.matmul(&weights.t()?));
+            bencher.iter_batched(drawn, product, BatchSize::SmallInput)
         });
         for (name, mut rule) in rules {
+            // A whole step: the batch is drawn together too.
             group.bench_function(name, |bencher| {
-                let learn = |inputs| finished(&device, rule.learn(&inputs));
+                let learn = |batch: Tensor| finished(&device, rule.learn(&inputs.index_select(&batch, 0)?));
                 bencher.iter_batched(&mut batch, learn, BatchSize::SmallInput)
             });
         }
