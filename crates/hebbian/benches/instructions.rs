@@ -11,6 +11,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
 use hebbian::{
     CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
     KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, SpatialPooler,
