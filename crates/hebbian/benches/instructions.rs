@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo install gungraun-runner --version 0.20.0    # once; and valgrind
-//! cargo bench -p hebbian --bench instructions
+//! cargo bench --workspace --bench instructions
 //! ```
 //!
 //! Valgrind knows AVX2 but not AVX-512, so that these are the instructions of AVX2. Each limit is a tenth above what was
@@ -30,10 +30,11 @@ fn inputs(samples: usize, width: usize) -> Result<Tensor> {
     values * on.to_dtype(DType::F32)?
 }
 
-fn case<R: LearningRule + 'static>(rule: Result<R>, inputs: Result<Tensor>) -> Case {
-    // One thread, and that this one: valgrind counts what happens in it.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
-    let (mut rule, inputs) = (rule.expect("a valid config"), inputs.expect("draws on the CPU"));
+fn case<R: LearningRule + 'static>(rule: impl FnOnce() -> Result<R>, inputs: Result<Tensor>) -> Case {
+    // One thread, and that this one, before anything asks for more: valgrind counts what happens in it.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    pool.build_global().expect("the first pool of the process");
+    let (mut rule, inputs) = (rule().expect("a valid config"), inputs.expect("draws on the CPU"));
     rule.learn(&inputs).expect("finite inputs");
     (Box::new(rule), inputs)
 }
@@ -44,29 +45,29 @@ fn draws() -> Generator {
 
 fn krotov_hopfield() -> Case {
     let config = KrotovHopfieldConfig { units: 500, ..Default::default() };
-    case(KrotovHopfield::new(config, 784, &mut draws(), &Device::Cpu), inputs(100, 784))
+    case(|| KrotovHopfield::new(config, 784, &mut draws(), &Device::Cpu), inputs(100, 784))
 }
 
 fn comp_spec() -> Case {
     let config = CompSpecConfig { units: 500, ..Default::default() };
-    case(CompSpec::new(config, 784, &mut draws(), &Device::Cpu), inputs(100, 784))
+    case(|| CompSpec::new(config, 784, &mut draws(), &Device::Cpu), inputs(100, 784))
 }
 
 fn spatial_pooler() -> Case {
     let binary = inputs(100, 784).and_then(|inputs| inputs.gt(0.0)?.to_dtype(DType::U8));
-    case(SpatialPooler::new(SpatialPoolerConfig::default(), 784, &mut draws(), &Device::Cpu), binary)
+    case(|| SpatialPooler::new(SpatialPoolerConfig::default(), 784, &mut draws(), &Device::Cpu), binary)
 }
 
 fn multi_winner() -> Case {
-    case(MultiWinner::new(MultiWinnerConfig::default(), 400, &mut draws(), &Device::Cpu), inputs(100, 400))
+    case(|| MultiWinner::new(MultiWinnerConfig::default(), 400, &mut draws(), &Device::Cpu), inputs(100, 400))
 }
 
 fn invariance() -> Case {
-    case(Invariance::new(InvarianceConfig::default(), 900, &mut draws(), &Device::Cpu), inputs(100, 900))
+    case(|| Invariance::new(InvarianceConfig::default(), 900, &mut draws(), &Device::Cpu), inputs(100, 900))
 }
 
 fn foldiak() -> Case {
-    case(Foldiak::new(FoldiakConfig::default(), 64, &mut draws(), &Device::Cpu), inputs(10, 64))
+    case(|| Foldiak::new(FoldiakConfig::default(), 64, &mut draws(), &Device::Cpu), inputs(10, 64))
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
@@ -76,12 +77,12 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::krotov_hopfield(args = (krotov_hopfield()), config = at_most(1))]
-#[bench::comp_spec(args = (comp_spec()), config = at_most(1))]
-#[bench::spatial_pooler(args = (spatial_pooler()), config = at_most(1))]
-#[bench::multi_winner(args = (multi_winner()), config = at_most(1))]
-#[bench::invariance(args = (invariance()), config = at_most(1))]
-#[bench::foldiak(args = (foldiak()), config = at_most(1))]
+#[bench::krotov_hopfield(args = (krotov_hopfield()), config = at_most(8_060_000))]
+#[bench::comp_spec(args = (comp_spec()), config = at_most(6_870_000))]
+#[bench::spatial_pooler(args = (spatial_pooler()), config = at_most(29_500_000))]
+#[bench::multi_winner(args = (multi_winner()), config = at_most(6_270_000))]
+#[bench::invariance(args = (invariance()), config = at_most(30_700_000))]
+#[bench::foldiak(args = (foldiak()), config = at_most(1_620_000))]
 fn step((mut rule, inputs): Case) -> Result<Learned> {
     rule.learn(&inputs)
 }
