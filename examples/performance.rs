@@ -188,13 +188,13 @@ const LIMITS: &str = "
 The first ratio is how far a step is from its limit, the second how many times longer Python takes. The limits:
 
 * Krotov-Hopfield, CompSpec: the forward product over the pixels that are on, 19.1 % of them, at the rate of the dense one.
-  Drawing the batch together, ranks, and reading and writing the rows of about 150 units come on top. Backprop: two dense products, the
+  Drawing the batch together, ranks, and reading and writing the rows that move come on top. Backprop: two dense products, the
   forward one and that of the gradient; the output layer and Adam (five arrays of 6.3 MB read or written) come on top.
 * Spatial pooler: the additions of bits for 150 inputs that are on, 512 columns at a time; learning also moves the winners'
   permanences, sixteen at a time. Finding the winners comes on top.
 * Multi-winner: a product and a sum for each weight of an input that is on, a fifth of them. Invariance: two operations a
   weight to reconstruct and three to update.
-* Földiák: a conversion to f64 and a fused product a lateral weight and iteration. With 16 units an iteration is bound by
+* Földiák: a conversion to f64 and a fused product a lateral weight and iteration. With 16 units an iteration is probably bound by
   the latency of one exponential, one division and four sums in a row, not by its operations.
 
 What the peers in `benches/peers` took, in ms:

@@ -109,7 +109,7 @@ struct Rates {
 }
 
 /// Smaller moments become 0. Where no gradient comes any more they fall for ever, and arithmetic with subnormal numbers
-/// takes a hundred times longer; beside `eps` they move no bit of a weight.
+/// takes many times longer; beside `eps` they move no bit of a weight.
 const SMALLEST_FIRST: f32 = 1e-30;
 const SMALLEST_SECOND: f32 = 1e-35;
 

@@ -47,8 +47,8 @@ pub fn main<E: Experiment>() -> ExitCode {
     }
 }
 
-/// Makes this thread one of those that share the work: a step has several parallel parts of a few dozen microseconds,
-/// and handing each to the pool from outside costs as much again. Where a pool exists already, it stays.
+/// Makes this thread one of those that share the work: a step has several parallel parts of a few dozen microseconds, and
+/// handing each to the pool from outside made it a tenth longer. Where a pool exists already, it stays.
 fn join_threads() {
     let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
 }

@@ -36,15 +36,8 @@ pub struct Panels {
     units: usize,
     inputs: usize,
     values: Vec<Lanes>,
-    stale: Stale,
-}
-
-/// The rows that no longer hold what the weights do.
-#[derive(Clone)]
-enum Stale {
-    All,
-    /// Ascending.
-    Rows(Vec<u32>),
+    /// The rows that no longer hold what the weights do, ascending.
+    stale: Vec<u32>,
 }
 
 impl fmt::Debug for Panels {
@@ -58,7 +51,7 @@ impl Panels {
     /// Panels for `units` and `inputs`, every row yet to be refreshed.
     pub fn new(units: usize, inputs: usize) -> Self {
         let values = vec![Lanes([0.0; WIDTH]); units.div_ceil(WIDTH) * inputs];
-        Self { units, inputs, values, stale: Stale::All }
+        Self { units, inputs, values, stale: (0..units as u32).collect() }
     }
 
     /// Panels of `weights (units, inputs)`, a contiguous f32 tensor on the CPU.
@@ -73,15 +66,14 @@ impl Panels {
 
     /// Notes that these `rows` of the weights (ascending) have changed; `None` means any of them.
     pub fn mark(&mut self, rows: Option<&[u32]>) {
-        match (&mut self.stale, rows) {
-            (Stale::All, _) => {}
-            (_, None) => self.stale = Stale::All,
-            (Stale::Rows(stale), Some(rows)) if stale.is_empty() => stale.extend_from_slice(rows),
-            (Stale::Rows(stale), Some(rows)) => {
-                stale.extend_from_slice(rows);
-                stale.sort_unstable();
-                stale.dedup();
-            }
+        let begun = self.stale.len();
+        match rows {
+            Some(rows) => self.stale.extend_from_slice(rows),
+            None => self.stale.extend(0..self.units as u32),
+        }
+        if begun > 0 {
+            self.stale.sort_unstable();
+            self.stale.dedup();
         }
     }
 
@@ -107,31 +99,22 @@ impl Panels {
         }
         let mut output = self.output(rows)?;
         let stripes = self.stripes(&mut output);
-        let (units, inputs) = (self.units, self.inputs);
-        let stale = std::mem::replace(&mut self.stale, Stale::Rows(Vec::new()));
-        let panels = self.values.par_chunks_exact_mut(inputs.max(1)).enumerate();
+        let panels = self.values.par_chunks_exact_mut(self.inputs.max(1)).enumerate();
+        let stale = &self.stale;
         with_values(weights, |weights| {
             panels.zip(stripes).for_each_init(Vec::new, |sums, ((number, panel), stripes)| {
-                let own = number * WIDTH..((number + 1) * WIDTH).min(units);
-                refresh(panel, own.start, stale.within(own), weights, map);
+                refresh(panel, within(stale, number), weights, map);
                 multiply(panel, rows, stripes, sums);
             });
         })?;
-        // The list keeps its memory for the next step.
-        if let Stale::Rows(mut rows) = stale {
-            rows.clear();
-            self.stale = Stale::Rows(rows);
-        }
+        self.stale.clear();
         self.tensor(output, rows)
     }
 
     fn refresh_all(&mut self, weights: &[f32], map: RowMap<'_>) {
-        let (units, inputs) = (self.units, self.inputs);
-        self.values.par_chunks_exact_mut(inputs.max(1)).enumerate().for_each(|(number, panel)| {
-            let own = number * WIDTH..((number + 1) * WIDTH).min(units);
-            refresh(panel, own.start, Stale::All.within(own), weights, map);
-        });
-        self.stale = Stale::Rows(Vec::new());
+        let panels = self.values.par_chunks_exact_mut(self.inputs.max(1)).enumerate();
+        panels.for_each(|(number, panel)| refresh(panel, within(&self.stale, number), weights, map));
+        self.stale.clear();
     }
 
     fn output(&self, rows: &SparseRows) -> Result<Vec<f32>> {
@@ -158,33 +141,10 @@ impl Panels {
     }
 }
 
-impl Stale {
-    /// The stale rows among `own`.
-    fn within(&self, own: std::ops::Range<usize>) -> StaleRows<'_> {
-        match self {
-            Stale::All => StaleRows::Every(own),
-            Stale::Rows(rows) => {
-                let at = |row: usize| rows.partition_point(|&stale| (stale as usize) < row);
-                StaleRows::These(rows[at(own.start)..at(own.end)].iter())
-            }
-        }
-    }
-}
-
-enum StaleRows<'a> {
-    Every(std::ops::Range<usize>),
-    These(std::slice::Iter<'a, u32>),
-}
-
-impl Iterator for StaleRows<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        match self {
-            StaleRows::Every(rows) => rows.next(),
-            StaleRows::These(rows) => rows.next().map(|&row| row as usize),
-        }
-    }
+/// The stale rows of one panel.
+fn within(stale: &[u32], panel: usize) -> &[u32] {
+    let at = |row: usize| stale.partition_point(|&stale| (stale as usize) < row);
+    &stale[at(panel * WIDTH)..at((panel + 1) * WIDTH)]
 }
 
 /// Calls `work` with the values of a contiguous f32 tensor on the CPU.
@@ -196,18 +156,16 @@ fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> 
     }
 }
 
-/// Rewrites the lanes of `stale` rows in a panel whose first unit is `first`: input by input, so that the panel is
-/// passed over once, in order.
-fn refresh(panel: &mut [Lanes], first: usize, stale: StaleRows<'_>, weights: &[f32], map: RowMap<'_>) {
+/// Rewrites the lanes of `stale` rows in their panel: input by input, so that the panel is passed over once, in order.
+fn refresh(panel: &mut [Lanes], stale: &[u32], weights: &[f32], map: RowMap<'_>) {
     let inputs = panel.len();
-    let (mut lanes, mut rows) = (Vec::new(), Vec::new());
-    for unit in stale {
-        lanes.push(unit - first);
-        rows.resize(lanes.len() * inputs, 0.0);
-        map(&weights[unit * inputs..][..inputs], &mut rows[(lanes.len() - 1) * inputs..]);
+    let mut rows = vec![0.0; stale.len() * inputs];
+    for (row, &unit) in rows.chunks_exact_mut(inputs.max(1)).zip(stale) {
+        map(&weights[unit as usize * inputs..][..inputs], row);
     }
-    for (input, weights) in panel.iter_mut().enumerate() {
-        lanes.iter().enumerate().for_each(|(row, &lane)| weights.0[lane] = rows[row * inputs + input]);
+    for (input, lanes) in panel.iter_mut().enumerate() {
+        let stale = stale.iter().enumerate();
+        stale.for_each(|(row, &unit)| lanes.0[unit as usize % WIDTH] = rows[row * inputs + input]);
     }
 }
 

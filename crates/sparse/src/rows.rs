@@ -5,8 +5,8 @@ use std::ops::Range;
 use candle_core::{Result, Storage, Tensor};
 use rayon::prelude::*;
 
-/// A product over the entries that are not zero is the faster one up to about half of them; where candle's matmul does
-/// better than on the machine of this measurement, up to a third.
+/// Over a fifth of the entries the sparse product took half as long as candle's dense one (2000 x 784, batch 100, two
+/// cores with AVX-512). A third leaves room for machines whose dense product is faster.
 const SPARSE: usize = 3;
 
 /// Samples that show whether listing the others is worth a try.

@@ -296,7 +296,7 @@ fn largest_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim]) -> u
 }
 
 /// A smaller weight becomes 0. Inputs that are always off let their weights fall for ever, and arithmetic with subnormal
-/// numbers takes a hundred times longer; no current of a visible size has a bit that depends on them.
+/// numbers takes many times longer; no current of a visible size has a bit that depends on them.
 const SMALLEST: f32 = 1e-30;
 
 /// Adds a row's change times `scale` to its weights.

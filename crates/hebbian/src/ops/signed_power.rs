@@ -96,7 +96,7 @@ impl InplaceOp2 for Refresh<'_> {
 const ROWS_A_TASK: usize = 16;
 
 /// Whole exponents up to 3 are products, which vectorise; `powf` does not. A power that would be subnormal is 0: products
-/// with such numbers take a hundred times longer.
+/// with such numbers take many times longer.
 #[multiversion(targets = "simd")]
 pub(super) fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {
     let least = f64::from(f32::MIN_POSITIVE).powf(1.0 / exponent) as f32;
