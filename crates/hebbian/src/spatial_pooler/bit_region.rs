@@ -28,22 +28,27 @@ struct Competition {
     boosted: Vec<f32>,
     /// In ascending order.
     winners: Vec<u32>,
+    /// What the last input's winners reached, and the next one's will nearly reach.
+    least: f32,
 }
 
 impl Competition {
     fn among(columns: usize) -> Self {
-        Self { input: Vec::new(), counts: vec![0; columns], boosted: vec![0.0; columns], winners: Vec::new() }
+        let (counts, boosted) = (vec![0; columns], vec![0.0; columns]);
+        Self { input: Vec::new(), counts, boosted, winners: Vec::new(), least: 0.0 }
     }
 
     fn run(&mut self, config: &SpatialPoolerConfig, synapses: &Synapses, boosts: &[f32], input: &[u64]) {
-        let Self { input: on, counts, boosted, winners } = self;
+        let Self { input: on, counts, boosted, winners, least } = self;
         elements_on(input, synapses.inputs(), on);
         synapses.overlaps(on, counts);
         boost(config.stimulus_threshold, counts, boosts, boosted);
         winners.clear();
-        largest(boosted, config.active(), winners);
-        let least = config.least_activation();
-        winners.retain(|&column| boosted[column as usize] >= least);
+        largest(boosted, config.active(), least, winners);
+        let enough = config.least_activation();
+        if *least < enough {
+            winners.retain(|&column| boosted[column as usize] >= enough);
+        }
     }
 }
 
@@ -115,13 +120,8 @@ impl BitRegion {
                 smallest(&self.overlap, config.lowest(), boosted, &mut self.starved);
             }
             Starved::BelowBest { fraction } => {
-                let enough = config.stimulus_threshold.max(1);
-                boosted.iter_mut().zip(counts).for_each(|(reached, count)| {
-                    *reached = f32::from(u8::from(*count >= enough));
-                });
-                follow(&mut self.overlap, boosted, share);
-                let best = self.overlap.iter().fold(0f32, |best, &overlap| best.max(overlap));
-                below(&self.overlap, fraction as f32 * best, &mut self.starved);
+                let best = follow_reached(&mut self.overlap, counts, config.stimulus_threshold.max(1), share);
+                below(&self.overlap, fraction as f32 * best, self.synapses.full(), &mut self.starved);
             }
         }
         let gain = (RAISE * config.connected * anneal) as f32;
@@ -145,6 +145,26 @@ fn follow(means: &mut [f32], newest: &[f32], share: f32) {
     for (mean, newest) in means.iter_mut().zip(newest) {
         *mean += (newest - *mean) * share;
     }
+}
+
+/// Moves each mean towards 1 where its count is `enough` and else towards 0, and returns the largest.
+#[multiversion(targets = "simd")]
+fn follow_reached(means: &mut [f32], counts: &[u32], enough: u32, share: f32) -> f32 {
+    let mut best = [0f32; 16];
+    let reached = |count: u32| if count >= enough { 1.0 } else { 0.0 };
+    let (chunks, rest) = means.as_chunks_mut::<16>();
+    let (counts, last) = counts.as_chunks::<16>();
+    for (means, counts) in chunks.iter_mut().zip(counts) {
+        for lane in 0..16 {
+            means[lane] += (reached(counts[lane]) - means[lane]) * share;
+            best[lane] = if means[lane] > best[lane] { means[lane] } else { best[lane] };
+        }
+    }
+    for (mean, &count) in rest.iter_mut().zip(last) {
+        *mean += (reached(count) - *mean) * share;
+        best[0] = best[0].max(*mean);
+    }
+    best.into_iter().fold(0.0, f32::max)
 }
 
 /// `exp(strength (reference - activity))` of each column.

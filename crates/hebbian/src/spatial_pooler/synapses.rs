@@ -28,7 +28,7 @@ pub(super) struct Synapses {
     /// The input of each synapse, ascending within a column, if columns are lists.
     sources: Option<Vec<u16>>,
     connected: BitSets,
-    /// Columns known to have all permanences at 1, which no raising changes.
+    /// See [`full`](Self::full).
     full: Vec<bool>,
     /// Room for the places of the synapses that one column's move takes across the threshold.
     crossed: Vec<u16>,
@@ -116,9 +116,13 @@ impl Synapses {
             return 0;
         }
         let permanences = &mut self.permanences[self.starts[column]..self.starts[column + 1]];
-        raise_row(permanences, self.threshold, &mut self.crossed, gain);
-        self.full[column] = permanences.iter().all(|&permanence| permanence == 1.0 || permanence.is_nan());
+        self.full[column] = raise_row(permanences, self.threshold, &mut self.crossed, gain);
         self.connect(column)
+    }
+
+    /// Columns known to have all permanences at 1, which no raising changes.
+    pub(super) fn full(&self) -> &[bool] {
+        &self.full
     }
 
     /// Brings the bits of `column` up to date with what has crossed the threshold, and returns how many did.
@@ -186,11 +190,15 @@ fn adapt_row(permanences: &mut [f32], threshold: f32, crossed: &mut Vec<u16>, ga
     }
 }
 
+/// Returns whether all permanences are at 1 now.
 #[multiversion(targets = "simd")]
-fn raise_row(permanences: &mut [f32], threshold: f32, crossed: &mut Vec<u16>, gain: f32) {
+fn raise_row(permanences: &mut [f32], threshold: f32, crossed: &mut Vec<u16>, gain: f32) -> bool {
+    let mut below_1 = [0u32; BLOCK];
     for (block, permanences) in permanences.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
         move_block(permanences, &[gain; BLOCK], block * BLOCK, threshold, crossed);
+        below_1.iter_mut().zip(permanences).for_each(|(below, &mut after)| *below |= u32::from(after < 1.0));
     }
+    below_1.iter().fold(0, |any, below| any | below) == 0
 }
 
 /// Adds its gain to each permanence, and the places of those that cross the threshold to `crossed`; `first` is the place
@@ -203,31 +211,25 @@ fn move_block(
     threshold: f32,
     crossed: &mut Vec<u16>,
 ) {
-    let before = *permanences;
     let mut crosses = [0u32; BLOCK];
     for synapse in 0..BLOCK {
-        let after = (before[synapse] + gains[synapse]).clamp(0.0, 1.0);
+        let before = permanences[synapse];
+        let after = (before + gains[synapse]).clamp(0.0, 1.0);
         permanences[synapse] = after;
-        crosses[synapse] = u32::from((before[synapse] >= threshold) != (after >= threshold));
+        crosses[synapse] = u32::from((before >= threshold) != (after >= threshold));
     }
     if crosses.iter().fold(0, |any, crosses| any | crosses) != 0 {
-        note_crossings(&before, permanences, first, threshold, crossed);
+        note_crossings(&crosses, first, crossed);
     }
 }
 
 /// Out of line: inside the loop it would keep the compiler from moving a block as one vector.
 #[cold]
 #[inline(never)]
-fn note_crossings(
-    before: &[f32; BLOCK],
-    after: &[f32; BLOCK],
-    first: usize,
-    threshold: f32,
-    crossed: &mut Vec<u16>,
-) {
-    for (place, (before, after)) in (first..).zip(before.iter().zip(after)) {
-        if (*before >= threshold) != (*after >= threshold) {
-            crossed.push(place as u16);
-        }
+fn note_crossings(crosses: &[u32; BLOCK], first: usize, crossed: &mut Vec<u16>) {
+    let mut rest = (0..BLOCK).fold(0, |bits, synapse| bits | crosses[synapse] << synapse);
+    while rest != 0 {
+        crossed.push((first + rest.trailing_zeros() as usize) as u16);
+        rest &= rest - 1;
     }
 }
