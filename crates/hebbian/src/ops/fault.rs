@@ -4,7 +4,7 @@
 //! so the size of an update, which is reported anyway, is the flag: from the first one that is not finite on it is none
 //! of the numbers, every update is left out, and whoever reads the next report finds out.
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 /// The size of the update before the first: a scalar 0.
 pub(crate) fn no_update(device: &Device) -> Result<Tensor> {
@@ -17,9 +17,14 @@ pub(crate) fn size_or_fault(size: &Tensor, before: &Tensor) -> Result<Tensor> {
     size + (size.affine(0.0, 0.0)? + before.affine(0.0, 0.0)?)?
 }
 
+/// The sum of all values, row by row first: a GPU gives a sum one block, however many values there are.
+pub(crate) fn total(tensor: &Tensor) -> Result<Tensor> {
+    tensor.sum(D::Minus1)?.sum_all()
+}
+
 /// A scalar 0, or NaN if `tensor` holds a value that is not finite.
 pub(crate) fn zero_if_finite(tensor: &Tensor) -> Result<Tensor> {
-    tensor.affine(0.0, 0.0)?.sum_all()
+    total(&tensor.affine(0.0, 0.0)?)
 }
 
 /// `updated` where `size` is a number, else `before`.

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
 use super::fault::{settle_update, zero_if_finite};
-use super::frames::lots;
+use super::frames::{lots, relative_error, relative_error_of};
 use super::running_average::running_average_from;
 
 /// One step a frame `v`, in order:
@@ -125,8 +125,7 @@ impl InvarianceSteps {
             outputs.push(averages);
             errors.push((missed.sqr()?.sum_all()? + zero_if_finite(&now)?)?);
         }
-        let shown = frames.sqr()?.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
-        let error = (Tensor::stack(&errors, 0)?.sum_all()? / shown)?;
+        let error = relative_error_of(&Tensor::stack(&errors, 0)?.sum_all()?, frames)?;
         let error = settle_update(weights, &now, &error, before)?;
         Ok(InvarianceStepped { output: Tensor::cat(&outputs, 0)?, error })
     }
@@ -226,7 +225,7 @@ impl InplaceOp2 for Kernel<'_> {
             weights.copy_from_slice(&workspace.before);
             bail!("the update is not finite: no weight was changed");
         }
-        made.error = missed / shown.max(f32::MIN_POSITIVE);
+        made.error = relative_error(missed, shown);
         Ok(())
     }
 }
@@ -359,6 +358,21 @@ mod tests {
         let refused = refused.unwrap_err().to_string();
         assert!(refused.starts_with("frame 4: the update is not finite"), "{refused}");
         assert_eq!(weights.to_vec2::<f32>()?, before);
+        Ok(())
+    }
+
+    #[test]
+    fn blank_frames_are_no_error_however_much_is_reconstructed() -> Result<()> {
+        let (weights, _, average) = case(7, 90, 1, 0)?;
+        let (weights, average) = ((weights * 1e18)?, (average * 10.0)?);
+        let blank = Tensor::zeros((2, 90), DType::F32, &Device::Cpu)?;
+        for kernel in [true, false] {
+            let weights = weights.copy()?;
+            let mut workspace = if kernel { Workspace::of(&weights)? } else { None };
+            let none = no_update(&Device::Cpu)?;
+            let stepped = STEPS.run(&weights, &blank, &average, 1, workspace.as_mut(), &none)?;
+            assert_eq!(stepped.error.to_scalar::<f32>()?, 0.0);
+        }
         Ok(())
     }
 

@@ -33,7 +33,7 @@ pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::sum_of;
 pub use currents::Currents;
 pub(crate) use exp::exp;
-pub(crate) use fault::{no_update, size_or_fault, unless_fault, zero_if_finite};
+pub(crate) use fault::{no_update, size_or_fault, total, unless_fault, zero_if_finite};
 pub use frames::check_frames;
 pub(crate) use frames::lots;
 pub use invariance_steps::{InvarianceStepped, InvarianceSteps, RowScale, Workspace};

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::cpu;
 use super::fault::{settle_update, zero_if_finite};
-use super::frames::lots;
+use super::frames::{lots, relative_error, relative_error_of};
 use super::top_k::{rank_row, top_k};
 
 /// One step a frame `v`, in order:
@@ -29,7 +29,7 @@ pub struct MultiWinnerSteps {
     pub rate: f64,
     /// The least that a reconstruction divides by.
     pub floor: f64,
-    /// Whether a weight that would become negative becomes 0. On CPU one below 1.2e-38 does so too.
+    /// Whether a weight that would become negative becomes 0. On CPU one below 1e-30 does so too.
     pub clamp: bool,
     /// Frames a step, at least 1.
     pub minibatch: usize,
@@ -97,8 +97,7 @@ impl MultiWinnerSteps {
             outputs.push(code.broadcast_div(&sums.eq(0.0)?.where_cond(&infinite, &sums)?)?);
             winners.push(ranks);
         }
-        let shown = frames.sqr()?.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
-        let error = (Tensor::stack(&errors, 0)?.sum_all()? / shown)?;
+        let error = relative_error_of(&Tensor::stack(&errors, 0)?.sum_all()?, frames)?;
         let error = settle_update(weights, &now, &error, before)?;
         Ok(MultiWinnerStepped {
             output: Tensor::cat(&outputs, 0)?,
@@ -247,7 +246,7 @@ impl InplaceOp2 for Kernel<'_> {
             missed += error;
             shown += Arch::new().dispatch(|| cpu::sum_of(frame, |value| value * value));
         }
-        made.error = missed / shown.max(f32::MIN_POSITIVE);
+        made.error = relative_error(missed, shown);
         Ok(())
     }
 }
@@ -324,8 +323,8 @@ impl MultiWinnerSteps {
 
     #[inline(always)]
     fn change(&self, before: &[f32], after: &mut [f32], activation: f32, gains: &[f32]) {
-        // Weights that fall for ever would end in numbers that processors are slow with.
-        let least = if self.clamp { f32::MIN_POSITIVE } else { f32::NEG_INFINITY };
+        // Weights that fall for ever would end in numbers that, or whose products, processors are slow with.
+        let least = if self.clamp { NEGLIGIBLE } else { f32::NEG_INFINITY };
         for ((after, &weight), gain) in after.iter_mut().zip(before).zip(gains) {
             let changed = weight + weight * (activation * gain);
             // Not `max`, which would hide a NaN.
@@ -333,6 +332,9 @@ impl MultiWinnerSteps {
         }
     }
 }
+
+/// Of weights; what is multiplied with them is hardly ever less than 1e-8.
+const NEGLIGIBLE: f32 = 1e-30;
 
 fn row_of(weights: &[f32], unit: u32, inputs: usize) -> &[f32] {
     &weights[unit as usize * inputs..][..inputs]

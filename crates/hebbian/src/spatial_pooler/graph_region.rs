@@ -5,7 +5,8 @@ use candle_core::{DType, Result, Tensor, bail};
 use super::bit_region::check_binary;
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
 use crate::ops::{
-    lots, no_update, overlap_counts, running_average_from, size_or_fault, top_k, unless_fault, zero_if_finite,
+    lots, no_update, overlap_counts, running_average_from, size_or_fault, top_k, total, unless_fault,
+    zero_if_finite,
 };
 
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl GraphRegion {
         let before = self.connected(config)?;
         let moved = (&self.columns.weights + self.pool.broadcast_mul(gains)?)?;
         self.columns.weights = moved.broadcast_maximum(&self.zero)?.broadcast_minimum(&self.one)?;
-        (self.connected(config)? - before)?.abs()?.sum_all()
+        total(&(self.connected(config)? - before)?.abs()?)
     }
 
     fn refresh_boosts(&mut self, config: &SpatialPoolerConfig) -> Result<()> {
