@@ -1,10 +1,11 @@
-"""One learning step of Krotov-Hopfield and of CompSpec as a notebook writes them, in numpy, float32:
+"""One learning step of Krotov-Hopfield and of CompSpec as the notebooks write them, in numpy, and as one writes
+Krotov-Hopfield in PyTorch, where torch is installed:
 
     python3 benches/peers/krotov_hopfield.py [FOLDER_WITH_MNIST]
 
 prints milliseconds a step at 2000 x 784 with a batch of 100, to set beside `cargo bench -p hebbian -- "2000 x 784"`. The
-notebooks touch all weights at every step; that, and the passes it takes, is what they cost. Without a folder, random
-images of which 81 % is 0 stand in for MNIST's.
+notebooks compute in float64; the same in float32 is there too. All of them touch all weights at every step; that, and
+the passes it takes, is what they cost. Without a folder, random images of which 81 % is 0 stand in for MNIST's.
 """
 
 import gzip
@@ -13,6 +14,11 @@ import sys
 import time
 
 import numpy as np
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 UNITS, INPUTS, BATCH = 2000, 784, 100
 
@@ -25,7 +31,7 @@ def images(count):
     return np.where(draws.random((count, INPUTS)) < 0.19, draws.random((count, INPUTS)), 0).astype(np.float32)
 
 
-def krotov_hopfield(w, x, p, k, rate=np.float32(0.02), delta=np.float32(0.4), floor=np.float32(1e-30)):
+def krotov_hopfield(w, x, p, k, rate=0.02, delta=0.4, floor=1e-30):
     synapses = np.sign(w) * np.abs(w) ** (p - 1)
     drive = synapses @ x.T
     ranks = np.argsort(drive, axis=0)
@@ -38,7 +44,7 @@ def krotov_hopfield(w, x, p, k, rate=np.float32(0.02), delta=np.float32(0.4), fl
     w += rate * change / max(np.abs(change).max(), floor)
 
 
-def comp_spec(w, specialization, x, rate=np.float32(0.02), phi=np.float32(0.1), floor=np.float32(1e-12)):
+def comp_spec(w, x, specialization, rate=0.02, phi=0.1, floor=1e-12):
     drive = x @ w.T
     overlaps = drive / (np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(w, axis=1) + floor)
     free = (1 - specialization) ** 2
@@ -52,22 +58,42 @@ def comp_spec(w, specialization, x, rate=np.float32(0.02), phi=np.float32(0.1), 
     specialization[:] = np.where(won.any(axis=0), (1 - phi) * specialization + phi * mean, specialization)
 
 
-def measure(name, step, shown, repeats=5, steps=10):
-    w = np.random.default_rng(1).normal(0, 1, (UNITS, INPUTS)).astype(np.float32)
-    batches = [shown[start : start + BATCH] for start in range(0, steps * BATCH, BATCH)]
+def krotov_hopfield_torch(w, x, p, k, rate=0.02, delta=0.4, floor=1e-30):
+    drive = (w.sign() * w.abs() ** (p - 1)) @ x.T
+    ranked = drive.topk(k, dim=0).indices
+    strength = torch.zeros_like(drive)
+    batch = torch.arange(x.shape[0])
+    strength[ranked[0], batch] = 1
+    strength[ranked[-1], batch] = -delta
+    change = strength @ x - (strength * drive).sum(dim=1, keepdim=True) * w
+    w += rate * change / change.abs().max().clamp(min=floor)
+
+
+def measure(name, step, w, batches, repeats=5):
     best = float("inf")
     for _ in range(repeats):
         begin = time.perf_counter()
         for batch in batches:
             step(w, batch)
-        best = min(best, (time.perf_counter() - begin) / steps)
+        best = min(best, (time.perf_counter() - begin) / len(batches))
     print(f"{name}\t{1e3 * best:.4f} ms", flush=True)
 
 
 if __name__ == "__main__":
-    shown = images(1000)
-    specialization = np.zeros(UNITS, np.float32)
-    measure("forward product alone", lambda w, x: x @ w.T, shown)
-    measure("Krotov-Hopfield, p=2 k=2", lambda w, x: krotov_hopfield(w, x, 2, 2), shown)
-    measure("Krotov-Hopfield, p=3 k=7", lambda w, x: krotov_hopfield(w, x, 3, 7), shown)
-    measure("CompSpec", lambda w, x: comp_spec(w, specialization, x), shown)
+    shown = np.split(images(1000), 10)
+    begins = np.random.default_rng(1).normal(0, 1, (UNITS, INPUTS))
+    measure("forward product alone", lambda w, x: x @ w.T, begins.astype(np.float32), shown)
+    for kind, suffix in ((np.float64, ""), (np.float32, ", float32")):
+        batches = [batch.astype(kind) for batch in shown]
+        for p, k in ((2, 2), (3, 7)):
+            step = lambda w, x: krotov_hopfield(w, x, p, k)
+            measure(f"Krotov-Hopfield, p={p} k={k}{suffix}", step, begins.astype(kind), batches)
+        specialization = np.zeros(UNITS, kind)
+        step = lambda w, x: comp_spec(w, x, specialization)
+        measure(f"CompSpec{suffix}", step, begins.astype(kind), batches)
+    if torch:
+        batches = [torch.from_numpy(batch) for batch in shown]
+        for p, k in ((2, 2), (3, 7)):
+            step = lambda w, x: krotov_hopfield_torch(w, x, p, k)
+            w = torch.from_numpy(begins.astype(np.float32))
+            measure(f"Krotov-Hopfield, p={p} k={k}, PyTorch", step, w, batches)
