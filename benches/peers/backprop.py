@@ -33,7 +33,7 @@ def step_seconds(fused, steps=50, repeats=5):
 if __name__ == "__main__":
     for threads in sorted({torch.get_num_threads(), 1}, reverse=True):
         torch.set_num_threads(threads)
-        on = "all threads" if threads > 1 else "one thread"
+        on = "" if threads > 1 else ", one thread"
         for fused in (False, True):
             adam = "fused Adam" if fused else "Adam"
-            print(f"backprop, {adam}, {on}\t{1e3 * step_seconds(fused):.4f} ms", flush=True)
+            print(f"backprop, {adam}, PyTorch{on}\t{1e3 * step_seconds(fused):.4f} ms", flush=True)

@@ -1,4 +1,4 @@
-"""The notebook's two layers in numpy, float32, on frames like the tapestry's: what `cargo bench` is compared with.
+"""The notebook's two layers in numpy, float64 as there and float32, on frames like the tapestry's: what `cargo bench` is compared with.
 
     python3 benches/peers/invariance.py FOLDER_WITH_MNIST
     cargo bench --bench learning_step -- "one at a time"
@@ -49,11 +49,11 @@ def learn(v, sw, iw, io):
     active = np.zeros_like(p)
     active[winners] = p[winners]
     r = sw.T @ active
-    sw += sw * active[:, None] * ((v - r) / np.maximum(r, FLOOR)) * np.float32(XI)
+    sw += sw * active[:, None] * ((v - r) / np.maximum(r, FLOOR)) * XI
     so = active / sw.sum(axis=1)
-    io += (iw @ so - io) * np.float32(ALPHA)
+    io += (iw @ so - io) * ALPHA
     r = iw.T @ io
-    zeta = np.where(so > 0, np.float32(ON), np.float32(OFF))
+    zeta = np.where(so > 0, ON, OFF)
     iw += iw * io[:, None] * ((so - r) * zeta / np.maximum(r, FLOOR))
 
 
@@ -63,29 +63,31 @@ def learn_winners_only(v, sw, iw, io):
     winners = np.argsort(-p, kind="stable")[:WINNERS]
     a, rows = p[winners], sw[winners]
     r = a @ rows
-    rows += rows * a[:, None] * ((v - r) / np.maximum(r, FLOOR)) * np.float32(XI)
+    rows += rows * a[:, None] * ((v - r) / np.maximum(r, FLOOR)) * XI
     sw[winners] = rows
     so = np.zeros_like(p)
     so[winners] = a / rows.sum(axis=1)
-    io += (iw @ so - io) * np.float32(ALPHA)
+    io += (iw @ so - io) * ALPHA
     r = iw.T @ io
-    zeta = np.where(so > 0, np.float32(ON), np.float32(OFF))
+    zeta = np.where(so > 0, ON, OFF)
     iw += iw * io[:, None] * ((so - r) * zeta / np.maximum(r, FLOOR))
 
 
 rng = np.random.default_rng(2)
 shown = frames()
 print(f"{np.mean(shown != 0):.3f} of the pixels are on")
-for step in (learn, learn_winners_only):
-    sw = rng.uniform(0, 0.2, (UNITS, SIDE * SIDE)).astype(np.float32)
-    iw = rng.uniform(0, 0.1, (TOP, UNITS)).astype(np.float32)
-    io = np.zeros(TOP, np.float32)
-    rates = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        for v in shown:
-            step(v, sw, iw, io)
-        rates.append(FRAMES / (time.perf_counter() - begin))
-    print(f"{step.__name__}: {max(rates):.0f} frames a second at best of {len(rates)}")
-    if step is learn:
-        print(f"multi-winner and invariance\t{1e3 / max(rates):.4f} ms")
+for kind in (np.float64, np.float32):
+    for step in (learn, learn_winners_only):
+        sw = rng.uniform(0, 0.2, (UNITS, SIDE * SIDE)).astype(kind)
+        iw = rng.uniform(0, 0.1, (TOP, UNITS)).astype(kind)
+        io, stream = np.zeros(TOP, kind), shown.astype(kind)
+        rates = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            for v in stream:
+                step(v, sw, iw, io)
+            rates.append(FRAMES / (time.perf_counter() - begin))
+        print(f"{step.__name__}, {kind.__name__}: {max(rates):.0f} frames a second at best of {len(rates)}")
+        if step is learn:
+            suffix = ", float32" if kind is np.float32 else ""
+            print(f"multi-winner and invariance{suffix}\t{1e3 / max(rates):.4f} ms")

@@ -68,6 +68,9 @@ fn page(results: &Path) -> Result<String> {
     Ok(page)
 }
 
+/// Datasets that are not in the repository.
+const ON_THE_HUB: [&str; 2] = ["fashion-mnist", "cifar10"];
+
 fn section(page: &mut String, name: &str, run: &Value) -> Result<()> {
     let text = |key: &str| run[key].as_str().with_context(|| format!("no `{key}`"));
     let (example, config, commit) = (text("example")?, text("config")?, text("commit")?);
@@ -76,14 +79,16 @@ fn section(page: &mut String, name: &str, run: &Value) -> Result<()> {
     let minutes = run["training_seconds"].as_f64().context("no `training_seconds`")? / 60.0;
     let sizes = run["dataset"].as_object().context("no `dataset`")?.iter().filter(|(key, _)| *key != "name");
     let sizes: Vec<String> = sizes.map(|(key, size)| format!("{key} {size}")).collect();
+    let dataset = run["dataset"]["name"].as_str().unwrap_or("data");
+    let features = if ON_THE_HUB.contains(&dataset) { "--features hub " } else { "" };
     writeln!(
         page,
-        "\n## {name}\n\n```sh\ncargo run --release --example {example} -- --config {config}\n```\n"
+        "\n## {name}\n\n```sh\ncargo run --release {features}--example {example} -- --config {config}\n```\n"
     )?;
     writeln!(
         page,
         "{}: {}. Seeds {}; {}; commit {commit}. All training took {minutes:.1} minutes.\n",
-        run["dataset"]["name"].as_str().unwrap_or("data"),
+        dataset,
         sizes.join(", "),
         seeds.join(", "),
         text("device")?,
