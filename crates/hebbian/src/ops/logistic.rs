@@ -79,6 +79,9 @@ pub(super) fn squash(value: f64) -> f64 {
 
 /// `e^x = 2^n e^r` with n whole and |r| at most ln 2 / 2, where a Taylor polynomial of degree 11 is off by 1e-14. Beyond
 /// ±700, where the result would leave the range of an f64, x is taken for ±700; a NaN stays one.
+///
+/// The polynomial is summed in pairs (Estrin's scheme): while a pattern settles, nothing else can be done until the
+/// exponential is there, and in a row its eleven products would be more than half of it.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
     /// Added and subtracted again, it rounds to a whole number, which also stands in the lowest bits of the sum.
@@ -90,10 +93,12 @@ fn exp(x: f64) -> f64 {
     let shifted = x.mul_add(std::f64::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
-    let mut polynomial = 1.0 / 39_916_800.0;
-    for divisor in [3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
-        polynomial = r.mul_add(polynomial, 1.0 / divisor);
-    }
+    let pair = |even: f64, odd: f64| r.mul_add(1.0 / odd, 1.0 / even);
+    let (r2, r4) = (r * r, (r * r) * (r * r));
+    let low = r2.mul_add(pair(2.0, 6.0), pair(1.0, 1.0));
+    let middle = r2.mul_add(pair(720.0, 5_040.0), pair(24.0, 120.0));
+    let high = r2.mul_add(pair(3_628_800.0, 39_916_800.0), pair(40_320.0, 362_880.0));
+    let polynomial = (r4 * r4).mul_add(high, r4.mul_add(middle, low));
     f64::from_bits(polynomial.to_bits().wrapping_add(shifted.to_bits() << 52))
 }
 

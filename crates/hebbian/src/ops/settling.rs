@@ -217,7 +217,10 @@ impl Basin {
                     if iteration > 0 {
                         multiply(outgoing, &self.y[..self.rows], &mut self.received);
                     }
-                    if self.step(slope, time_step) < tolerance {
+                    let largest = self.step(slope, time_step);
+                    if tolerance > 0.0
+                        && !largest.iter().fold(false, |any, slope| any | (*slope >= tolerance))
+                    {
                         break;
                     }
                 }
@@ -225,9 +228,9 @@ impl Basin {
         }
     }
 
-    /// One step of Euler's method; returns the largest |dy/dt|.
+    /// One step of Euler's method; returns the largest |dy/dt| of each lane.
     #[inline(always)]
-    fn step(&mut self, slope: f64, time_step: f64) -> f64 {
+    fn step(&mut self, slope: f64, time_step: f64) -> [f64; LANES] {
         let mut largest = [0f64; LANES];
         let lanes = self.excess.as_chunks::<LANES>().0.iter().zip(self.received.as_chunks::<LANES>().0);
         for ((excess, received), y) in lanes.zip(self.y.as_chunks_mut::<LANES>().0) {
@@ -237,7 +240,7 @@ impl Basin {
                 largest[lane] = if change.abs() > largest[lane] { change.abs() } else { largest[lane] };
             }
         }
-        largest.into_iter().fold(0.0, f64::max)
+        largest
     }
 
     #[inline(always)]
