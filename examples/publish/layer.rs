@@ -74,7 +74,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     let card = Card {
         name,
         checkpoint: &small,
-        dataset,
+        dataset: results["dataset"]["name"].as_str().unwrap_or(dataset),
         judged,
         results: &results,
         commit: arguments.commit.as_deref(),

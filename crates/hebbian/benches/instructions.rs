@@ -79,10 +79,10 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 #[library_benchmark]
 #[bench::krotov_hopfield(args = (krotov_hopfield()), config = at_most(8_060_000))]
 #[bench::comp_spec(args = (comp_spec()), config = at_most(6_870_000))]
-#[bench::spatial_pooler(args = (spatial_pooler()), config = at_most(29_500_000))]
+#[bench::spatial_pooler(args = (spatial_pooler()), config = at_most(19_000_000))]
 #[bench::multi_winner(args = (multi_winner()), config = at_most(6_270_000))]
 #[bench::invariance(args = (invariance()), config = at_most(30_700_000))]
-#[bench::foldiak(args = (foldiak()), config = at_most(1_620_000))]
+#[bench::foldiak(args = (foldiak()), config = at_most(1_550_000))]
 fn step((mut rule, inputs): Case) -> Result<Learned> {
     rule.learn(&inputs)
 }
