@@ -295,17 +295,13 @@ fn largest_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim]) -> u
     largest.into_iter().fold(0, u32::max)
 }
 
-/// A smaller weight becomes 0. Inputs that are always off let their weights fall for ever, and arithmetic with subnormal
-/// numbers takes many times longer; no current of a visible size has a bit that depends on them.
-const SMALLEST: f32 = 1e-30;
-
 /// Adds a row's change times `scale` to its weights.
 #[multiversion(targets = "simd")]
 fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], scale: f32) {
     batch.visit(weights, claims, |weights, change| {
         weights.iter_mut().zip(change).for_each(|(weight, change)| {
             let moved = *weight + scale * change;
-            *weight = if moved.abs() < SMALLEST { 0.0 } else { moved };
+            *weight = if moved.abs() < cpu::NEGLIGIBLE { 0.0 } else { moved };
         });
     });
 }

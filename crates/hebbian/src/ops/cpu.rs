@@ -32,6 +32,10 @@ pub(super) fn rows_mut<'a>(matrix: &'a mut [f32], columns: usize, rows: &[u32]) 
     taken
 }
 
+/// What falls for ever, a weight or a mean that nothing raises, is 0 from here on: arithmetic with the subnormal numbers that
+/// it, or a product with it, would end in takes many times longer, and nothing of a visible size has a bit that depends on it.
+pub(crate) const NEGLIGIBLE: f32 = 1e-30;
+
 /// The sum of `term` over `values` in sixteen partial sums, whatever the vector width: the bits do not depend on it.
 #[inline(always)]
 pub(crate) fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {

@@ -4,7 +4,9 @@
 //! so the size of an update, which is reported anyway, is the flag: from the first one that is not finite on it is none
 //! of the numbers, every update is left out, and whoever reads the next report finds out.
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use super::total::total;
 
 /// The size of the update before the first: a scalar 0.
 pub(crate) fn no_update(device: &Device) -> Result<Tensor> {
@@ -15,11 +17,6 @@ pub(crate) fn no_update(device: &Device) -> Result<Tensor> {
 pub(crate) fn size_or_fault(size: &Tensor, before: &Tensor) -> Result<Tensor> {
     // 0 times a number is 0, and otherwise a NaN, which a sum keeps.
     size + (size.affine(0.0, 0.0)? + before.affine(0.0, 0.0)?)?
-}
-
-/// The sum of all values, row by row first: a GPU gives a sum one block, however many values there are.
-pub(crate) fn total(tensor: &Tensor) -> Result<Tensor> {
-    tensor.sum(D::Minus1)?.sum_all()
 }
 
 /// A scalar 0, or NaN if `tensor` holds a value that is not finite.

@@ -9,6 +9,7 @@ use super::cpu;
 use super::fault::{settle_update, zero_if_finite};
 use super::frames::{lots, relative_error, relative_error_of};
 use super::running_average::running_average_from;
+use super::total::total;
 
 /// One step a frame `v`, in order:
 ///
@@ -123,7 +124,7 @@ impl InvarianceSteps {
             number += count;
             average = averages.get(count - 1)?;
             outputs.push(averages);
-            errors.push((missed.sqr()?.sum_all()? + zero_if_finite(&now)?)?);
+            errors.push((total(&missed.sqr()?)? + zero_if_finite(&now)?)?);
         }
         let error = relative_error_of(&Tensor::stack(&errors, 0)?.sum_all()?, frames)?;
         let error = settle_update(weights, &now, &error, before)?;

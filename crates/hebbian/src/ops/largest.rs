@@ -12,16 +12,12 @@ pub(crate) fn largest(values: &[f32], k: usize, near: &mut f32, chosen: &mut Vec
         return;
     }
     chosen.reserve(k);
-    match kth_largest(values, k, *near) {
-        Bound::Between(least) => {
-            at_least(values, least, chosen);
-            *near = least;
-        }
-        Bound::Tie { least, taken } => {
-            with_ties(values, least, taken, chosen);
-            *near = least;
-        }
+    let Bound { least, ties } = kth_largest(values, k, *near);
+    match ties {
+        None => at_least(values, least, chosen),
+        Some(ties) => with_ties(values, least, ties, chosen),
     }
+    *near = least;
 }
 
 /// Appends the indices of the `k` smallest of `values`, as [`largest`] does; `reversed` is overwritten.
@@ -33,11 +29,11 @@ pub(crate) fn smallest(values: &[f32], k: usize, reversed: &mut [f32], chosen: &
 }
 
 /// What parts the `k` largest from the others.
-enum Bound {
-    /// They are all values from here on.
-    Between(f32),
-    /// They are all values above `least`, and the first `taken` of those that equal it.
-    Tie { least: f32, taken: usize },
+struct Bound {
+    /// The value from which on they are.
+    least: f32,
+    /// How many of those that equal it are among them, the first; `None` for all.
+    ties: Option<usize>,
 }
 
 /// The bound is searched for between two others, of which the lower is reached by more than `k` values and the upper is
@@ -62,7 +58,7 @@ fn kth_largest(values: &[f32], k: usize, near: f32) -> Bound {
         let guess = guess.clamp(low + 1, high);
         let found = count_from(values, guess);
         if found == k {
-            return Bound::Between(f32::from_bits(guess));
+            return Bound { least: f32::from_bits(guess), ties: None };
         } else if found > k {
             (low, from_low, too_many) = (guess, found, true);
         } else {
@@ -70,7 +66,7 @@ fn kth_largest(values: &[f32], k: usize, near: f32) -> Bound {
         }
         pass += 1;
     }
-    Bound::Tie { least: f32::from_bits(low), taken: k - above }
+    Bound { least: f32::from_bits(low), ties: Some(k - above) }
 }
 
 /// Guesses that may be near the one to begin with.
@@ -188,7 +184,7 @@ mod tests {
         ) {
             let k = k.min(values.len());
             let mut chosen = Vec::new();
-            largest(&values, k, &mut near.clone(), &mut chosen);
+            largest(&values, k, &mut { near }, &mut chosen);
             let row = Tensor::from_slice(&values, (1, values.len()), &Device::Cpu).unwrap();
             let mut ranked = top_k(&row, k).unwrap().to_vec2::<u32>().unwrap().remove(0);
             ranked.sort_unstable();

@@ -9,6 +9,7 @@ use super::cpu;
 use super::fault::{settle_update, zero_if_finite};
 use super::frames::{lots, relative_error, relative_error_of};
 use super::top_k::{rank_row, top_k};
+use super::total::total;
 
 /// One step a frame `v`, in order:
 ///
@@ -90,7 +91,7 @@ impl MultiWinnerSteps {
             let missed = (&frames - &reconstruction)?;
             let gains = ((&missed / reconstruction.maximum(self.floor)?)? * self.rate)?;
             let changed = (&now + (&now * code.t()?.matmul(&gains)?)?)?;
-            errors.push((missed.sqr()?.sum_all()? + zero_if_finite(&changed)?)?);
+            errors.push((total(&missed.sqr()?)? + zero_if_finite(&changed)?)?);
             now = if self.clamp { changed.relu()? } else { changed };
             let sums = now.sum(1)?;
             let infinite = Tensor::full(f32::INFINITY, sums.shape(), sums.device())?;
@@ -323,8 +324,8 @@ impl MultiWinnerSteps {
 
     #[inline(always)]
     fn change(&self, before: &[f32], after: &mut [f32], activation: f32, gains: &[f32]) {
-        // Weights that fall for ever would end in numbers that, or whose products, processors are slow with.
-        let least = if self.clamp { NEGLIGIBLE } else { f32::NEG_INFINITY };
+        // Weights of inputs that are always off fall for ever.
+        let least = if self.clamp { cpu::NEGLIGIBLE } else { f32::NEG_INFINITY };
         for ((after, &weight), gain) in after.iter_mut().zip(before).zip(gains) {
             let changed = weight + weight * (activation * gain);
             // Not `max`, which would hide a NaN.
@@ -332,9 +333,6 @@ impl MultiWinnerSteps {
         }
     }
 }
-
-/// Of weights; what is multiplied with them is hardly ever less than 1e-8.
-const NEGLIGIBLE: f32 = 1e-30;
 
 fn row_of(weights: &[f32], unit: u32, inputs: usize) -> &[f32] {
     &weights[unit as usize * inputs..][..inputs]

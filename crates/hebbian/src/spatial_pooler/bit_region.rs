@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{below, elements_on, exp, largest, smallest, sum_of, words as words_of};
+use crate::ops::{NEGLIGIBLE, below, elements_on, exp, largest, smallest, sum_of, words as words_of};
 
 #[derive(Debug)]
 pub(super) struct BitRegion {
@@ -129,10 +129,9 @@ impl BitRegion {
     }
 }
 
-/// What is too small to matter becomes 0: left to decay it would end in numbers that processors are slow with.
+/// Activities that have become negligible are 0.
 #[multiversion(targets = "simd")]
 fn decay(activity: &mut [f32], kept: f32) {
-    const NEGLIGIBLE: f32 = 1e-30;
     for activity in activity {
         let decayed = *activity * kept;
         *activity = if decayed < NEGLIGIBLE { 0.0 } else { decayed };
