@@ -1,13 +1,16 @@
 //! Learning from patterns one after the other, by units that come to inhibit those that fire with them.
 
 use std::cell::RefCell;
+use std::hint::black_box;
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
+use super::basin::Basin;
 use super::cpu;
 use super::fault::{size_or_fault, unless_fault, zero_if_finite};
-use super::settling::{Basin, LANES, Layer, Line, Settling, blocks, matrix, settle};
+use super::lateral::{LANES, Lateral, Line};
+use super::settling::{Layer, Settling, settle};
 
 /// What is learned from a sequence of patterns x, each of which settles on outputs y and leaves its trace before the next:
 ///
@@ -111,7 +114,7 @@ impl AntiHebbian<'_> {
         let sequence = Sequence {
             rule: *self,
             working: RefCell::new(Working {
-                outgoing: blocks(&layer.outgoing.flatten_all()?.to_vec1()?, units),
+                outgoing: Lateral::new(&layer.outgoing.flatten_all()?.to_vec1()?, units),
                 thresholds: layer.thresholds.to_vec1()?,
                 basin: Basin::new(units),
                 outputs: Vec::with_capacity(batch * units),
@@ -121,7 +124,7 @@ impl AntiHebbian<'_> {
         layer.weights.inplace_op2(&inputs.contiguous()?, &sequence)?;
         let Working { outgoing, thresholds, outputs, moved, .. } = sequence.working.into_inner();
         let device = layer.weights.device();
-        layer.outgoing = Tensor::from_vec(matrix(&outgoing, units), (units, units), device)?;
+        layer.outgoing = Tensor::from_vec(outgoing.matrix(), (units, units), device)?;
         layer.thresholds = Tensor::from_vec(thresholds, units, device)?;
         let moved = Tensor::new((moved / batch.max(1) as f64) as f32, device)?;
         Ok(Learnt { outputs: Tensor::from_vec(outputs, (batch, units), device)?, moved })
@@ -134,7 +137,7 @@ struct Sequence<'a> {
 }
 
 struct Working {
-    outgoing: Vec<Line>,
+    outgoing: Lateral,
     thresholds: Vec<f32>,
     basin: Basin,
     outputs: Vec<f32>,
@@ -182,13 +185,13 @@ impl WithSimd for Pattern<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { rule, weights, pattern, .. } = self;
         let Working { outgoing, thresholds, basin, outputs, moved } = self.working;
         for (drive, row) in basin.drive.iter_mut().zip(weights.chunks_exact(pattern.len())) {
             *drive = product(row, pattern);
         }
-        basin.settle(outgoing, thresholds, rule.settling);
+        basin.settle(simd, outgoing, thresholds, rule.settling);
 
         let first = outputs.len();
         for &y in &basin.y[..thresholds.len()] {
@@ -227,26 +230,24 @@ fn product(row: &[f32], pattern: &[f32]) -> f64 {
 
 /// Units that fire together inhibit each other more, all others less.
 #[inline(always)]
-fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut [Line], outputs: &[f32]) {
+fn move_apart(rule: &AntiHebbian<'_>, outgoing: &mut Lateral, outputs: &[f32]) {
     let (rate, gain) = (rule.rates.lateral, rule.lateral_gain());
     let most = if rule.is_binary() { 0.0 } else { f64::INFINITY };
-    let blocks = outgoing.chunks_exact_mut(outputs.len().next_multiple_of(LANES));
-    for (block, others) in blocks.zip(outputs.chunks(LANES)) {
+    for (block, others) in outgoing.blocks_mut().zip(outputs.chunks(LANES)) {
         let mut received = [0f64; LANES];
         for (received, &other) in received.iter_mut().zip(others) {
             *received = rate * f64::from(other);
         }
         for (Line(weights), &own) in block.iter_mut().zip(outputs) {
+            // Sixteen rows at a time, which the compiler would take, their weights would be gathered and scattered.
+            let own = black_box(own);
             for lane in 0..LANES {
                 let moved = f64::from(weights[lane]) + gain - f64::from(own) * received[lane];
                 weights[lane] = (if moved > most { most } else { moved }) as f32;
             }
         }
     }
-    let lanes = outputs.len().next_multiple_of(LANES);
-    for unit in 0..outputs.len() {
-        outgoing[unit / LANES * lanes + unit].0[unit % LANES] = 0.0;
-    }
+    outgoing.clear_diagonal();
 }
 
 /// Each unit moves towards the pattern as far as it fires. Returns the length of the change of all weights.
@@ -327,6 +328,30 @@ mod tests {
         Ok(())
     }
 
+    /// Between so many units symmetric weights are multiplied in another order than others, and the first pattern makes
+    /// these symmetric: nobody has fired before, all gain, and gain no more than 0.
+    #[test]
+    fn a_batch_is_a_sequence_even_where_weights_become_symmetric_in_it() -> Result<()> {
+        let patterns = Generator::new(0, "patterns").uniform((30, 19), 0.0, 1.0, &Device::Cpu)?;
+        let patterns = Tensor::cat(&[patterns.narrow(0, 0, 1)?.zeros_like()?, patterns], 0)?;
+        let begin = || -> Result<Layer> {
+            let Layer { weights, outgoing, thresholds } = layer(40, 19, 0)?;
+            Ok(Layer { weights, outgoing: (outgoing * 1e-3)?, thresholds: (thresholds + 0.1)? })
+        };
+        let (mut at_once, mut one_by_one) = (begin()?, begin()?);
+        rule(&EQUILIBRIUM, &none()).learn(&mut at_once, &patterns)?;
+        for row in 0..31 {
+            rule(&EQUILIBRIUM, &none()).learn(&mut one_by_one, &patterns.narrow(0, row, 1)?)?;
+            let symmetric = difference(&one_by_one.outgoing, &one_by_one.outgoing.t()?.contiguous()?) == 0.0;
+            assert!(symmetric, "after pattern {row}");
+        }
+        assert_eq!(at_once.weights.to_vec2::<f32>()?, one_by_one.weights.to_vec2::<f32>()?);
+        assert_eq!(at_once.outgoing.to_vec2::<f32>()?, one_by_one.outgoing.to_vec2::<f32>()?);
+        assert_eq!(at_once.thresholds.to_vec1::<f32>()?, one_by_one.thresholds.to_vec1::<f32>()?);
+        assert!(at_once.outgoing.min_all()?.to_scalar::<f32>()? < -0.01, "some fired together");
+        Ok(())
+    }
+
     #[test]
     fn without_rates_nothing_changes_but_the_outputs_are_there() -> Result<()> {
         let patterns = Generator::new(0, "patterns").uniform((4, 19), 0.0, 1.0, &Device::Cpu)?;
@@ -361,10 +386,16 @@ mod tests {
 
         #[test]
         fn kernel_and_graph_agree(
-            batch in 1usize..6, units in 1usize..40, inputs in 1usize..40, one_shot: bool, seed in any::<u64>(),
+            batch in 1usize..6, units in 1usize..70, inputs in 1usize..40, one_shot: bool, symmetric: bool,
+            seed in any::<u64>(),
         ) {
             let settling = if one_shot { Settling::OneShot } else { EQUILIBRIUM };
             let (mut kernel, mut graph) = (layer(units, inputs, seed).unwrap(), layer(units, inputs, seed).unwrap());
+            if symmetric {
+                for layer in [&mut kernel, &mut graph] {
+                    layer.outgoing = (&layer.outgoing + layer.outgoing.t().unwrap()).unwrap();
+                }
+            }
             let patterns = Generator::new(seed, "patterns").uniform((batch, inputs), 0.0, 1.0, &Device::Cpu).unwrap();
             let ours = rule(&settling, &none()).learn(&mut kernel, &patterns).unwrap();
             let theirs = rule(&settling, &none()).graph(&mut graph, &patterns).unwrap();

@@ -6,6 +6,7 @@
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
 mod anti_hebbian;
+mod basin;
 mod bit_sets;
 mod competition;
 mod cpu;
@@ -17,6 +18,7 @@ mod fault;
 mod frames;
 mod invariance_steps;
 mod largest;
+mod lateral;
 mod logistic;
 mod multi_winner_steps;
 mod overlap_counts;
@@ -25,6 +27,7 @@ mod row_norms;
 mod running_average;
 mod settling;
 mod signed_power;
+mod symmetric;
 mod top_k;
 mod total;
 
