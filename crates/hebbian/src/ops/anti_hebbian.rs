@@ -328,30 +328,6 @@ mod tests {
         Ok(())
     }
 
-    /// Between so many units symmetric weights are multiplied in another order than others, and the first pattern makes
-    /// these symmetric: nobody has fired before, all gain, and gain no more than 0.
-    #[test]
-    fn a_batch_is_a_sequence_even_where_weights_become_symmetric_in_it() -> Result<()> {
-        let patterns = Generator::new(0, "patterns").uniform((30, 19), 0.0, 1.0, &Device::Cpu)?;
-        let patterns = Tensor::cat(&[patterns.narrow(0, 0, 1)?.zeros_like()?, patterns], 0)?;
-        let begin = || -> Result<Layer> {
-            let Layer { weights, outgoing, thresholds } = layer(40, 19, 0)?;
-            Ok(Layer { weights, outgoing: (outgoing * 1e-3)?, thresholds: (thresholds + 0.1)? })
-        };
-        let (mut at_once, mut one_by_one) = (begin()?, begin()?);
-        rule(&EQUILIBRIUM, &none()).learn(&mut at_once, &patterns)?;
-        for row in 0..31 {
-            rule(&EQUILIBRIUM, &none()).learn(&mut one_by_one, &patterns.narrow(0, row, 1)?)?;
-            let symmetric = difference(&one_by_one.outgoing, &one_by_one.outgoing.t()?.contiguous()?) == 0.0;
-            assert!(symmetric, "after pattern {row}");
-        }
-        assert_eq!(at_once.weights.to_vec2::<f32>()?, one_by_one.weights.to_vec2::<f32>()?);
-        assert_eq!(at_once.outgoing.to_vec2::<f32>()?, one_by_one.outgoing.to_vec2::<f32>()?);
-        assert_eq!(at_once.thresholds.to_vec1::<f32>()?, one_by_one.thresholds.to_vec1::<f32>()?);
-        assert!(at_once.outgoing.min_all()?.to_scalar::<f32>()? < -0.01, "some fired together");
-        Ok(())
-    }
-
     #[test]
     fn without_rates_nothing_changes_but_the_outputs_are_there() -> Result<()> {
         let patterns = Generator::new(0, "patterns").uniform((4, 19), 0.0, 1.0, &Device::Cpu)?;

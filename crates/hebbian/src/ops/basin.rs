@@ -110,3 +110,41 @@ impl Basin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::{Arch, WithSimd};
+
+    const UNITS: usize = 40;
+
+    struct Settle<'a>(&'a mut Basin, &'a Lateral);
+
+    impl WithSimd for Settle<'_> {
+        type Output = Vec<f64>;
+
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+            let Self(basin, outgoing) = self;
+            for (unit, drive) in basin.drive.iter_mut().take(UNITS).enumerate() {
+                *drive = 1.0 / (1 + unit) as f64;
+            }
+            let settling =
+                Settling::Equilibrium { slope: 10.0, time_step: 0.1, iterations: 20, tolerance: 0.0 };
+            basin.settle(simd, outgoing, &[0.1; UNITS], &settling);
+            basin.y[..UNITS].to_vec()
+        }
+    }
+
+    #[test]
+    fn it_matters_to_no_bit_whether_weights_became_symmetric_in_this_sequence_or_before() {
+        let weights = |skew: f32| {
+            let weight = |at: usize| -((at % UNITS + at / UNITS) as f32).sin().abs() - skew * (at % 7) as f32;
+            Lateral::new(&Vec::from_iter((0..UNITS * UNITS).map(weight)), UNITS)
+        };
+        let settled = |basin: &mut Basin, outgoing| Arch::new().dispatch(Settle(basin, outgoing));
+        let (skew, symmetric) = (weights(0.1), weights(0.0));
+        let mut used = Basin::new(UNITS);
+        assert_ne!(settled(&mut used, &skew), settled(&mut Basin::new(UNITS), &symmetric));
+        assert_eq!(settled(&mut used, &symmetric), settled(&mut Basin::new(UNITS), &symmetric));
+    }
+}
