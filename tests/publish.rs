@@ -109,7 +109,8 @@ fn numbers_go_from_a_run_to_the_page_if_the_run_is_that_of_the_published_config(
 }
 
 #[test]
-fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_measures() -> Result<()> {
+fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_measures_with_the_first_digit_of_each_deviation()
+-> Result<()> {
     let folder = tempfile::tempdir()?;
     let run = json!({
         "example": "foldiak", "config": "configs/published/lines.toml", "commit": "abc", "device": "cpu",
@@ -117,6 +118,7 @@ fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_me
         "measures": [{"name": "bits", "title": "bits", "digits": 3}, {"name": "hidden", "title": "", "digits": 0}],
         "rows": [
             {"model": "one", "units": 16, "test_accuracy": null, "by_seed": {"bits": [0.1, 0.2, 0.3], "hidden": [1, 1, 1]}},
+            {"model": "alike", "units": 16, "test_accuracy": null, "by_seed": {"bits": [0.2, 0.2, 0.2003], "hidden": [1, 1, 1]}},
             {"model": "two", "units": null, "test_accuracy": null, "by_seed": {"test_accuracy": [0.97, 0.98, 0.99]}},
         ],
     });
@@ -126,6 +128,7 @@ fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_me
     let text = fs::read_to_string(&page)?;
     assert!(text.contains("| model | units | test % | bits |\n|---|---:|---:|---:|\n"), "{text}");
     assert!(text.contains("| one | 16 | - | 0.200 ± 0.100 |\n"), "{text}");
+    assert!(text.contains("| alike | 16 | - | 0.2001 ± 0.0002 |\n"), "{text}");
     assert!(text.contains("| two | - | 98.00 ± 1.00 | - |\n"), "{text}");
     assert!(
         text.contains("lines: train 2000. Seeds 0, 1, 2; cpu; commit abc. All training took 1.5 minutes."),

@@ -140,15 +140,18 @@ impl Column {
     }
 }
 
+/// With as many digits as the first of the deviation needs, where that is at most three more than are asked for.
 fn mean_and_deviation(values: &[f64], factor: f64, digits: usize) -> String {
     let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let shown = format!("{:.digits$}", factor * mean);
-    match values.len() {
-        0 | 1 => shown,
-        _ => format!("{shown} ± {:.digits$}", factor * (squares / (count - 1.0)).sqrt()),
+    let mean = factor * values.iter().sum::<f64>() / count;
+    if values.len() < 2 {
+        return format!("{mean:.digits$}");
     }
+    let squares: f64 = values.iter().map(|value| (factor * value - mean).powi(2)).sum();
+    let deviation = (squares / (count - 1.0)).sqrt();
+    let first = (-deviation.log10()).ceil().max(0.0) as usize;
+    let digits = if first <= digits + 3 { digits.max(first) } else { digits };
+    format!("{mean:.digits$} ± {deviation:.digits$}")
 }
 
 /// The columns that all runs share, with the run's own measures before the times.
