@@ -70,6 +70,12 @@ fn foldiak() -> Case {
     case(|| Foldiak::new(FoldiakConfig::default(), 64, &mut draws(), &Device::Cpu), inputs(10, 64))
 }
 
+/// So many units that their symmetric weights are halved.
+fn foldiak_patches() -> Case {
+    let config = FoldiakConfig { units: 100, activity: 0.05, ..Default::default() };
+    case(|| Foldiak::new(config, 100, &mut draws(), &Device::Cpu), inputs(10, 100))
+}
+
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
@@ -83,6 +89,7 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 #[bench::multi_winner(args = (multi_winner()), config = at_most(6_270_000))]
 #[bench::invariance(args = (invariance()), config = at_most(30_700_000))]
 #[bench::foldiak(args = (foldiak()), config = at_most(1_550_000))]
+#[bench::foldiak_patches(args = (foldiak_patches()), config = at_most(21_100_000))]
 fn step((mut rule, inputs): Case) -> Result<Learned> {
     rule.learn(&inputs)
 }
