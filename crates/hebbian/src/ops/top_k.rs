@@ -115,25 +115,24 @@ pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     }
 }
 
-/// Keeps the best so far in order. Nearly all blocks, and most parts of the others, are passed over after a vector
-/// comparison with the last of them; equal values come in index order, so a later one never displaces an earlier one.
+/// Keeps the best so far in order, of the few values that can be among them; equal values come in index order, so a later
+/// one never displaces an earlier one.
 #[multiversion(targets = "simd")]
 fn scan_row(row: &[f32], ranked: &mut [u32]) {
-    const BLOCK: usize = 64;
-    const PART: usize = 16;
+    let least = bound(row, ranked.len());
     let mut best = [f32::NEG_INFINITY; LONGEST_LIST];
     let mut found = 0;
     for (block, values) in row.chunks(BLOCK).enumerate() {
-        if found == ranked.len() && largest(values) <= best[found - 1] {
+        if all_below(values, least) {
             continue;
         }
         for (part, values) in values.chunks(PART).enumerate() {
-            if found == ranked.len() && largest(values) <= best[found - 1] {
+            if all_below(values, least) {
                 continue;
             }
             for (offset, &value) in values.iter().enumerate() {
                 let value = if value.is_nan() { f32::NEG_INFINITY } else { value };
-                if found == ranked.len() && value <= best[found - 1] {
+                if value < least || (found == ranked.len() && value <= best[found - 1]) {
                     continue;
                 }
                 found = (found + 1).min(ranked.len());
@@ -147,16 +146,29 @@ fn scan_row(row: &[f32], ranked: &mut [u32]) {
     }
 }
 
-/// In sixteen lanes, which become vectors; a NaN is passed over.
+/// Values that are compared before any of them is looked at.
+const BLOCK: usize = 64;
+const PART: usize = 16;
+
+/// What the `k` largest values of a row are not below: that is the k-th largest of the maxima of any k or more of its
+/// parts. Here a part is each 64th value, so that all maxima come from one pass of vector comparisons.
 #[inline(always)]
-fn largest(values: &[f32]) -> f32 {
+fn bound(row: &[f32], k: usize) -> f32 {
     let larger = |most: f32, value: f32| if value > most { value } else { most };
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let (chunks, rest) = values.as_chunks::<16>();
+    let mut maxima = [f32::NEG_INFINITY; LONGEST_LIST];
+    let (chunks, rest) = row.as_chunks::<LONGEST_LIST>();
     for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(most, &value)| *most = larger(*most, value));
+        maxima.iter_mut().zip(chunk).for_each(|(most, &value)| *most = larger(*most, value));
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, &value| larger(most, value))
+    maxima.iter_mut().zip(rest).for_each(|(most, &value)| *most = larger(*most, value));
+    let (_, bound, _) = maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+    *bound
+}
+
+/// A NaN is not below anything.
+#[inline(always)]
+fn all_below(values: &[f32], bound: f32) -> bool {
+    values.iter().fold(true, |all, &value| all & (value < bound))
 }
 
 fn sort_row(row: &[f32], ranked: &mut [u32]) {
@@ -208,6 +220,9 @@ mod tests {
     #[test]
     fn not_a_number_ranks_last() {
         assert_eq!(ranks(&[f32::NAN, 1.0, f32::NEG_INFINITY, 2.0], 4), [3, 1, 0, 2]);
+        let row: Vec<f32> = (0..150).map(|at| if at % 3 == 0 { at as f32 } else { f32::NAN }).collect();
+        assert_eq!(ranks(&row, 50), Vec::from_iter((0..150).step_by(3).rev()));
+        assert_eq!(ranks(&row, 53)[50..], [1, 2, 4]);
     }
 
     #[test]
