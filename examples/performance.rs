@@ -208,10 +208,12 @@ fn page(peers: &BTreeMap<String, f64>) -> Result<String> {
 const LIMITS: &str = "
 The first ratio is how far a step is from its limit, the others how many times longer numpy and PyTorch take. In numpy it is the
 notebook's step in our own words, in the notebook's float64 (the pooler's in float32); in PyTorch, float32 and all threads, it is
-what one would write there. The limits:
+what one would write there. Ours are means; theirs are means too for
+the pooler and for Földiák, else the best of several repeats. The limits:
 
 * Krotov-Hopfield, CompSpec: the forward product over the pixels that are on, 19.1 % of them, at the rate of the dense one.
-  Drawing the batch together, ranks, and reading and writing the rows that move come on top. Backprop: two dense products, the
+  Drawing the batch together, ranks, and reading and writing the rows that move come on top; the panels that the product reads,
+  6.3 MB, come from the third-level cache, and three quarters of their lines go back to it changed. Backprop: two dense products, the
   forward one and that of the gradient; the output layer and Adam (five arrays of 6.3 MB read or written) come on top.
 * Spatial pooler: the additions of bits for 150 inputs that are on, 512 columns at a time; learning also moves the winners'
   permanences, sixteen at a time. Finding the winners comes on top.
@@ -220,10 +222,11 @@ what one would write there. The limits:
   the second-level cache and go back to it at each frame, and a layout in which they lie in that order was no faster.
 * Földiák, patches: in each of 59 iterations, eight weights at a time, two fused products for those above the diagonal and one
   for those on it, 1252 in all; 273 to add up what lies in different lanes; and for every eight units 32 that step them on
-  and a division, as long as 16. Learning comes on top. Lines: with
-  16 units an iteration is a chain in which each operation waits for the one before, whatever else the core could do. Of four
-  cycles each: four fused products and two sums of what is received, its excess and slope, two bounds, the four that split the
-  exponent, four of its polynomial, one sum; then 24 of a division, three more, and some 15 to hand vectors through memory.
+  and a division, as long as 16. Learning comes on top.
+* Földiák, lines: with 16 units an iteration is a chain in which each operation waits for the one before, whatever else the core
+  could do. Of four cycles each: four fused products and two sums of what is received, its excess and slope, two bounds, the four
+  that split the exponent, four of its polynomial, one sum; then 24 of a division, three more, and some 15 to hand vectors through
+  memory.
 
 What the peers in `benches/peers` took, in ms:
 

@@ -69,7 +69,7 @@ def krotov_hopfield_torch(w, x, p, k, rate=0.02, delta=0.4, floor=1e-30):
     w += rate * change / change.abs().max().clamp(min=floor)
 
 
-def measure(name, step, w, batches, repeats=5):
+def measure(name, step, w, batches, repeats=20):
     best = float("inf")
     for _ in range(repeats):
         begin = time.perf_counter()
