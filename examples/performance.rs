@@ -208,12 +208,11 @@ fn page(peers: &BTreeMap<String, f64>) -> Result<String> {
 const LIMITS: &str = "
 The first ratio is how far a step is from its limit, the others how many times longer numpy and PyTorch take. In numpy it is the
 notebook's step in our own words, in the notebook's float64 (the pooler's in float32); in PyTorch, float32 and all threads, it is
-what one would write there. Ours are means; theirs are means too for
-the pooler and for Földiák, else the best of several repeats. The limits:
+what one would write there. Ours are means; theirs are means too for the pooler and for Földiák, else the best of several repeats.
+The limits:
 
 * Krotov-Hopfield, CompSpec: the forward product over the pixels that are on, 19.1 % of them, at the rate of the dense one.
-  Drawing the batch together, ranks, and reading and writing the rows that move come on top; the panels that the product reads,
-  6.3 MB, come from the third-level cache, and three quarters of their lines go back to it changed. Backprop: two dense products, the
+  Drawing the batch together, ranks, and reading and writing the rows that move come on top. Backprop: two dense products, the
   forward one and that of the gradient; the output layer and Adam (five arrays of 6.3 MB read or written) come on top.
 * Spatial pooler: the additions of bits for 150 inputs that are on, 512 columns at a time; learning also moves the winners'
   permanences, sixteen at a time. Finding the winners comes on top.

@@ -70,7 +70,7 @@ fn foldiak() -> Case {
     case(|| Foldiak::new(FoldiakConfig::default(), 64, &mut draws(), &Device::Cpu), inputs(10, 64))
 }
 
-/// So many units that their symmetric weights are halved.
+/// So many units that only half of their symmetric weights is read.
 fn foldiak_patches() -> Case {
     let config = FoldiakConfig { units: 100, activity: 0.05, ..Default::default() };
     case(|| Foldiak::new(config, 100, &mut draws(), &Device::Cpu), inputs(10, 100))
