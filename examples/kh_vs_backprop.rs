@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
 use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
 use hebbian_classifier::{
-    DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalisedRegression,
+    DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression,
     SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,
 };
 use hebbian_experiment::{Common, Data, Experiment, Phase, Place, Row, Session, flagged};
@@ -260,7 +260,7 @@ impl Arguments {
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let place = Place { seed, name: LINEAR_CONTROL };
         let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
-        let network = NormalisedRegression::new(inputs, classes, &session.device)?;
+        let network = NormalizedRegression::new(inputs, classes, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.control(), false)?;
         Ok(Row { model: LINEAR_CONTROL.to_owned(), ..row })
     }

@@ -12,7 +12,7 @@ use hebbian_plots::{Explanation, VotingUnit};
 
 /// Classify images with a trained layer
 ///
-/// Images of another size are resized, colour becomes grey where the layer sees grey, and a note says so. Pixels are prepared
+/// Images of another size are resized, color becomes gray where the layer sees gray, and a note says so. Pixels are prepared
 /// as in training. A file that cannot be read is reported and stops no other; the exit code is then 1.
 #[derive(Parser)]
 #[command(version)]

@@ -1,4 +1,4 @@
-//! The spatial pooler of HTM: codes of binarised images, read out by logistic regression, beside the raw pixels, columns
+//! The spatial pooler of HTM: codes of binarized images, read out by logistic regression, beside the raw pixels, columns
 //! that never learned, and columns that learned without boosting.
 
 use std::process::ExitCode;
@@ -11,9 +11,9 @@ use clap::{Parser, ValueEnum};
 use hebbian::{
     BoostToward, FitConfig, LearningRule, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved,
 };
-use hebbian_classifier::{Labelled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
-use hebbian_datasets::transforms::{Threshold, binarise};
-use hebbian_datasets::{ImageShape, grey};
+use hebbian_classifier::{Labeled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
+use hebbian_datasets::transforms::{Threshold, binarize};
+use hebbian_datasets::{ImageShape, gray};
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
@@ -34,7 +34,7 @@ struct Arguments {
     /// Which pixels are on: mean (of their own image) or above:N
     #[arg(long, default_value_t = Threshold::Above(30))]
     #[serde(serialize_with = "as_text")]
-    binarise: Threshold,
+    binarize: Threshold,
     /// Share of the columns that win
     #[arg(long, default_value_t = 0.05)]
     sparsity: f64,
@@ -44,7 +44,7 @@ struct Arguments {
     /// Share of those inputs that a column could connect to
     #[arg(long, default_value_t = 0.15)]
     pool_fraction: f64,
-    /// How far a square reaches from its centre
+    /// How far a square reaches from its center
     #[arg(long, default_value_t = 6)]
     pool_radius: usize,
     /// Whether a square goes on at the opposite edge
@@ -68,7 +68,7 @@ struct Arguments {
     /// What a column's activity is held against
     #[arg(long, value_enum, default_value_t = Toward::Target)]
     boost_toward: Toward,
-    /// How strongly seldom active columns are favoured
+    /// How strongly seldom active columns are favored
     #[arg(long, default_value_t = 15.0)]
     boost_strength: f64,
     /// Period of the activity duty cycle, in images
@@ -165,7 +165,7 @@ impl Experiment for Arguments {
         flagged("", self.readout().validate())?;
         let mut session = Session::open(&self, SpatialPooler::NAME, |arguments, device| {
             let data = Data::prepare(arguments, |pixels, shape| {
-                Ok(binarise(&brightness(pixels, shape)?, arguments.binarise, device)?)
+                Ok(binarize(&brightness(pixels, shape)?, arguments.binarize, device)?)
             })?;
             validated(&arguments.pooler(&data))?;
             Ok(data)
@@ -193,11 +193,11 @@ fn is_one(minibatch: &usize) -> bool {
     *minibatch == 1
 }
 
-/// Pixels of one value each, u8: those of colour images become grey.
+/// Pixels of one value each, u8: those of color images become gray.
 fn brightness(pixels: &Tensor, shape: ImageShape) -> Result<Tensor> {
     match shape.channels {
         1 => Ok(pixels.clone()),
-        _ => Ok((grey(pixels, shape)? * 255.0)?.round()?.to_dtype(DType::U8)?),
+        _ => Ok((gray(pixels, shape)? * 255.0)?.round()?.to_dtype(DType::U8)?),
     }
 }
 
@@ -225,7 +225,7 @@ impl Arguments {
             sparsity: self.sparsity,
             pool: match self.pool {
                 Pool::Anywhere => PotentialPool::Anywhere { fraction },
-                Pool::Square => PotentialPool::Neighbourhood { image, grid: image, radius, wrap, fraction },
+                Pool::Square => PotentialPool::Neighborhood { image, grid: image, radius, wrap, fraction },
             },
             connected: self.connected,
             increment: self.increment,
@@ -308,7 +308,7 @@ impl Arguments {
         let (row, readout) = self.read_out(&session.data, &codes)?;
 
         let mut checkpoint = session.checkpoint(&fit, &pooler)?;
-        checkpoint.metadata.features = Some(json!({"binarise": self.binarise.to_string()}));
+        checkpoint.metadata.features = Some(json!({"binarize": self.binarize.to_string()}));
         for (name, tensor) in readout.state()? {
             checkpoint.tensors.insert(format!("readout.{name}"), tensor);
         }
@@ -401,7 +401,7 @@ struct Codes {
 }
 
 impl Codes {
-    fn of(data: &Data, encode: impl Fn(&Labelled) -> Result<SparseBinary>) -> Result<Self> {
+    fn of(data: &Data, encode: impl Fn(&Labeled) -> Result<SparseBinary>) -> Result<Self> {
         let begin = Instant::now();
         let (train, test) = (encode(&data.train)?, encode(&data.test)?);
         let validation = data.validation.as_ref().map(&encode).transpose()?;
@@ -475,7 +475,7 @@ fn overlaps(session: &Session, pooler: &SpatialPooler, pool: &PotentialPool) -> 
     const WIDTH: usize = 500;
     let image = session.data.test.inputs().narrow(0, 0, 1)?;
     let places = match pool {
-        PotentialPool::Neighbourhood { grid, .. } => *grid,
+        PotentialPool::Neighborhood { grid, .. } => *grid,
         PotentialPool::Anywhere { .. } => [1, 1],
     };
     let map = |values: Tensor, title: &str| -> Result<Picture> {

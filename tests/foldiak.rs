@@ -76,9 +76,9 @@ fn patches_are_cut_and_whitened_in_every_way_that_is_offered() -> Result<()> {
     let folder = tempfile::tempdir()?;
     for flags in [
         ["--whitening=zca", "--cut=random"],
-        ["--whitening=one-over-f", "--cut=centre"],
+        ["--whitening=one-over-f", "--cut=center"],
         ["--whitening=binary", "--cut=random"],
-        ["--whitening=none", "--cut=centre"],
+        ["--whitening=none", "--cut=center"],
     ] {
         let out = folder.path().join(flags.concat());
         PATCHES.succeed(&out, &flags)?;

@@ -10,10 +10,10 @@ use candle_nn::Module;
 use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
-    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalisation, RowSize,
+    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalization, RowSize,
     Settling, SpatialPooler, SpatialPoolerConfig, Starved,
 };
-use hebbian_classifier::{Labelled, WinnerTakeAll};
+use hebbian_classifier::{Labeled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
 use hebbian_training::{Generator, State};
 use serde_json::Value;
@@ -185,7 +185,7 @@ fn replay_spatial_pooler(trace: &Trace, mnist: &Dataset, device: &Device) -> Res
     let mut rule = SpatialPooler::from_state(config, state)?;
     let images = trace.tensor("image_index")?.to_dtype(DType::U32)?;
     let images = mnist.train.images().index_select(&images, 0)?;
-    let images = transforms::binarise(&images, transforms::Threshold::Mean, device)?;
+    let images = transforms::binarize(&images, transforms::Threshold::Mean, device)?;
     for step in 0..images.dim(0)? {
         let image = images.narrow(0, step, 1)?;
         let overlaps = rule.overlaps(&image)?.squeeze(0)?;
@@ -274,7 +274,7 @@ fn replay_invariance(trace: &Trace, device: &Device) -> Result<()> {
         on_rate: trace.number("leta")?,
         off_rate: trace.number("seta")?,
         floor: trace.number("prec")?,
-        normalisation: (every > 0).then_some(Normalisation { every, size, of: RowSize::Sum }),
+        normalization: (every > 0).then_some(Normalization { every, size, of: RowSize::Sum }),
         ..Default::default()
     };
     let state = State::from([
@@ -381,7 +381,7 @@ fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Re
     let examples = trace.tensor("wins")?.dim(0)?;
     let seen = mnist.train.first(examples)?;
     let inputs = transforms::scale(seen.images(), device)?;
-    let seen = Labelled::new(inputs, seen.labels().to_device(device)?)?;
+    let seen = Labeled::new(inputs, seen.labels().to_device(device)?)?;
     let classes = trace.number("n_classes")? as usize;
     let vote = WinnerTakeAll::fit(&trace.tensor("w")?.to_device(device)?, &seen, classes)?;
     ensure_equal("winners", &vote.winners(seen.inputs())?, trace.tensor("wins")?)?;
@@ -487,7 +487,7 @@ fn golden_invariance_forgets_on_a_blank_frame_that_teaches_the_sparse_layer_noth
             average_rate: number("alpha")?,
             on_rate: number("leta")?,
             off_rate: number("seta")?,
-            normalisation: None,
+            normalization: None,
             ..Default::default()
         };
         let state = State::from([

@@ -70,7 +70,7 @@ fn both_layers_are_measured_and_read_out_beside_their_controls() -> Result<()> {
     assert!(table.contains("held out") && table.contains("shift var."), "{table}");
 
     let pictures =
-        ["weights", "affinity_groups", "invariance_prototypes", "invariance_prototypes_normalised"];
+        ["weights", "affinity_groups", "invariance_prototypes", "invariance_prototypes_normalized"];
     for png in pictures.iter().chain(&["invariance_maps", "unit_map", "usage", "error"]) {
         assert!(fs::read(out.join(format!("{png}.png")))?.starts_with(b"\x89PNG"), "{png}");
     }

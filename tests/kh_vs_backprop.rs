@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
 use hebbian::rule;
-use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate, respond};
+use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, SplitSizes, transforms};
 use hebbian_training::Checkpoint;
 use tempfile::TempDir;
@@ -80,7 +80,7 @@ fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
     let sizes = SplitSizes { test: Some(1000), ..SplitSizes::default() };
     let test = Dataset::mnist()?.split(sizes)?.test;
     let inputs = respond(&features, &transforms::scale(test.images(), &Device::Cpu)?)?;
-    let judged = evaluate(&readout, &Labelled::new(inputs, test.labels().clone())?, &Loss::default())?;
+    let judged = evaluate(&readout, &Labeled::new(inputs, test.labels().clone())?, &Loss::default())?;
     assert_eq!(test_accuracies(&out)?[0], judged.accuracy);
     Ok(())
 }
@@ -188,7 +188,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--dataset=fashion-mnist"], &["--dataset fashion-mnist", "--data-dir"]),
         (&["--device=gpu"], &["gpu", "auto, cpu, cuda, cuda:N, metal"]),
         (&["--config=no/such/file.toml"], &["--config no/such/file.toml"]),
-        (&["--colour=red"], &["--colour"]),
+        (&["--color=red"], &["--color"]),
     ])
 }
 

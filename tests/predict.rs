@@ -16,7 +16,7 @@ use hebbian::{
     KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
     SpatialPooler, SpatialPoolerConfig, Stack, rule,
 };
-use hebbian_classifier::{Features, FeaturesConfig, Labelled, Loss, SoftmaxRegression, evaluate, respond};
+use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_training::{Checkpoint, Generator};
 use tempfile::TempDir;
@@ -61,12 +61,12 @@ fn digits() -> Result<(Vec<Vec<u8>>, Vec<u32>)> {
     Ok((test.images().to_vec2()?, test.labels().to_vec1()?))
 }
 
-fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, pixels: &[u8]) -> Result<()> {
+fn write_png(path: &Path, (width, height): (u32, u32), color: png::ColorType, pixels: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut encoder = png::Encoder::new(fs::File::create(path)?, width, height);
-    encoder.set_color(colour);
+    encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.write_header()?.write_image_data(pixels)?;
     Ok(())
@@ -87,7 +87,7 @@ fn by_the_library(pixels: &[Vec<u8>], labels: &[u32]) -> Result<(Tensor, usize)>
     let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
     let images = Tensor::from_vec(pixels.concat(), (pixels.len(), 784), &Device::Cpu)?;
     let features = respond(&features, &transforms::scale(&images, &Device::Cpu)?)?;
-    let examples = Labelled::new(features.clone(), Tensor::new(labels, &Device::Cpu)?)?;
+    let examples = Labeled::new(features.clone(), Tensor::new(labels, &Device::Cpu)?)?;
     let right = evaluate(&readout, &examples, &Loss::default())?.accuracy * labels.len() as f64;
     Ok((features, right.round() as usize))
 }
@@ -138,14 +138,14 @@ fn an_idx_file_gives_the_same_answers_plain_or_gzipped() -> Result<()> {
 }
 
 #[test]
-fn colour_and_other_sizes_are_converted_with_a_note_and_colour_that_is_grey_loses_nothing() -> Result<()> {
+fn color_and_other_sizes_are_converted_with_a_note_and_color_that_is_gray_loses_nothing() -> Result<()> {
     let (folder, (pixels, _)) = (tempfile::tempdir()?, digits()?);
     let file = |name: &str| folder.path().join(name);
-    let colour: Vec<u8> = pixels[0].iter().flat_map(|&grey| [grey; 3]).collect();
-    let doubled = |row: &[u8]| row.iter().flat_map(|&grey| [grey; 2]).collect::<Vec<u8>>();
+    let color: Vec<u8> = pixels[0].iter().flat_map(|&gray| [gray; 3]).collect();
+    let doubled = |row: &[u8]| row.iter().flat_map(|&gray| [gray; 2]).collect::<Vec<u8>>();
     let large: Vec<u8> = pixels[0].chunks(28).flat_map(|row| [doubled(row), doubled(row)].concat()).collect();
-    write_digit(&file("a-grey.png"), &pixels[0])?;
-    write_png(&file("b-colour.png"), (28, 28), png::ColorType::Rgb, &colour)?;
+    write_digit(&file("a-gray.png"), &pixels[0])?;
+    write_png(&file("b-color.png"), (28, 28), png::ColorType::Rgb, &color)?;
     write_png(&file("c-large.png"), (56, 56), png::ColorType::Grayscale, &large)?;
     let (stdout, stderr) = text(&run(&PREDICT, &[folder.path()])?)?;
     let answers: Vec<&str> = stdout.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
@@ -153,7 +153,7 @@ fn colour_and_other_sizes_are_converted_with_a_note_and_colour_that_is_grey_lose
     assert_eq!(answers[0].split(' ').next(), answers[2].split(' ').next(), "{stdout}");
     let notes: Vec<&str> = stderr.lines().collect();
     assert_eq!(notes.len(), 2, "{stderr}");
-    assert!(notes[0].starts_with("note: ") && notes[0].ends_with("b-colour.png: made grey"), "{stderr}");
+    assert!(notes[0].starts_with("note: ") && notes[0].ends_with("b-color.png: made gray"), "{stderr}");
     assert!(notes[1].ends_with("c-large.png: resized from 56 x 56 to 28 x 28"), "{stderr}");
     Ok(())
 }
@@ -330,8 +330,8 @@ fn transform_gives_what_the_forward_of_every_rule_gives_even_where_images_are_a_
         let mut checkpoint = Fit::new(FitConfig::default(), 0)?.checkpoint(&*rule)?;
         let inputs = match name {
             SpatialPooler::NAME => {
-                checkpoint.metadata.features = Some(serde_json::json!({"binarise": "above:30"}));
-                transforms::binarise(&pixels, transforms::Threshold::Above(30), &Device::Cpu)?
+                checkpoint.metadata.features = Some(serde_json::json!({"binarize": "above:30"}));
+                transforms::binarize(&pixels, transforms::Threshold::Above(30), &Device::Cpu)?
             }
             _ => transforms::scale(&pixels, &Device::Cpu)?,
         };

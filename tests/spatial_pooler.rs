@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use example::{Example, results};
 use hebbian::rule::from_checkpoint;
-use hebbian_datasets::transforms::{Threshold, binarise};
+use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{Dataset, SplitSizes};
 use hebbian_training::Checkpoint;
 
@@ -57,7 +57,7 @@ fn a_pooler_loaded_from_its_checkpoint_has_the_accuracy_that_was_reported() -> R
 
     let sizes = SplitSizes { train: Some(2000), validation: 1000, test: Some(1000) };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let codes = pooler.forward(&binarise(test.images(), Threshold::Above(30), &Device::Cpu)?)?;
+    let codes = pooler.forward(&binarize(test.images(), Threshold::Above(30), &Device::Cpu)?)?;
     let scores = codes.matmul(&readout["weight"].t()?)?.broadcast_add(&readout["bias"])?;
     let right = scores.argmax(1)?.eq(test.labels())?.to_dtype(candle_core::DType::F32)?;
     let accuracy = f64::from(right.mean_all()?.to_scalar::<f32>()?);
@@ -93,7 +93,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--units=785"], &["--units is 28x28", "divides units (785)"]),
         (&["--units=0"], &["--units is 0", "at least 1"]),
         (&["--sparsity=0.001"], &["--sparsity is 0.001", "at least one of units (784)"]),
-        (&["--binarise=half"], &["invalid value 'half' for '--binarise", "mean, above:0 to above:255"]),
+        (&["--binarize=half"], &["invalid value 'half' for '--binarize", "mean, above:0 to above:255"]),
         (&["--pool-fraction=0"], &["--pool-fraction is 0", "above 0, at most 1"]),
         (&["--connected=1.5"], &["--connected is 1.5", "above 0, at most 1"]),
         (&["--boost-strength=-1"], &["--boost-strength is -1", "at least 0"]),

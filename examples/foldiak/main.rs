@@ -31,10 +31,10 @@ struct Arguments {
     /// What the patterns are
     #[arg(long, value_enum, default_value_t = Input::Bars)]
     input: Input,
-    /// Patterns to learn from; centre patches are one an image
+    /// Patterns to learn from; center patches are one an image
     #[arg(long, value_name = "N", default_value_t = 2000)]
     patterns: usize,
-    /// Patterns held out to measure by; centre patches are one an image
+    /// Patterns held out to measure by; center patches are one an image
     #[arg(long, value_name = "N", default_value_t = 1000)]
     test_patterns: usize,
     /// Pixels a side of the grid of lines

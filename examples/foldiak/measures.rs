@@ -67,8 +67,8 @@ pub fn activities(rule: &Foldiak, patterns: &Tensor) -> Result<Vec<f64>> {
 /// The correlation of each two units' outputs, of those that do not always give the same.
 pub fn correlations(rule: &Foldiak, patterns: &Tensor) -> Result<Vec<f64>> {
     let outputs = rule.forward(patterns)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-    let centred = outputs.broadcast_sub(&outputs.mean_keepdim(0)?)?;
-    pairs(&centred.t()?.matmul(&centred)?)
+    let centered = outputs.broadcast_sub(&outputs.mean_keepdim(0)?)?;
+    pairs(&centered.t()?.matmul(&centered)?)
 }
 
 /// The cosine of each two units' weights.

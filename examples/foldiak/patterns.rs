@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor};
 use clap::ValueEnum;
 use hebbian_datasets::{
-    Bars, Dataset, Examples, Zca, centre_patches, grey, one_over_f, random_patches, transforms,
+    Bars, Dataset, Examples, Zca, center_patches, gray, one_over_f, random_patches, transforms,
 };
 use hebbian_experiment::{Subject, dataset, flagged, split};
 use hebbian_training::Invalid;
@@ -19,7 +19,7 @@ use crate::Arguments;
 pub enum Input {
     /// Horizontal and vertical lines on a grid
     Bars,
-    /// Patches of the dataset's images, in grey
+    /// Patches of the dataset's images, in gray
     Patches,
 }
 
@@ -30,7 +30,7 @@ pub enum Cut {
     /// Anywhere
     Random,
     /// In the middle, as the notebook does
-    Centre,
+    Center,
 }
 
 /// What is done to patches before they are learned.
@@ -127,13 +127,13 @@ impl Patterns {
 impl Arguments {
     fn cut(&self, dataset: &Dataset, examples: &Examples, count: usize, seed: u64) -> Result<Tensor> {
         let image = (dataset.shape.height, dataset.shape.width);
-        let mut images = grey(examples.images(), dataset.shape)?;
+        let mut images = gray(examples.images(), dataset.shape)?;
         if self.whitening == Whitening::OneOverF {
             images = one_over_f(&images, image, 0.4 * image.0.min(image.1) as f64)?;
         }
         let patches = match self.cut {
             Cut::Random => random_patches(&images, image, self.patch_size, count, seed),
-            Cut::Centre => centre_patches(&images, image, self.patch_size),
+            Cut::Center => center_patches(&images, image, self.patch_size),
         };
         patches.context("--patch-size")
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use hebbian::ops::top_k;
-use hebbian_plots::{Film, GreyMap, Picture, ReceptiveFields, Scale, grey_maps};
+use hebbian_plots::{Film, GrayMap, Picture, ReceptiveFields, Scale, gray_maps};
 
 /// What is drawn of two trained layers.
 pub(crate) struct Drawing {
@@ -96,7 +96,7 @@ impl Drawing {
 
 const FILM_FRAME_TIME: Duration = Duration::from_millis(100);
 
-/// The rows of each tensor as maps of its shape, side by side, colours in grey; black is a tensor's largest value.
+/// The rows of each tensor as maps of its shape, side by side, colors in gray; black is a tensor's largest value.
 pub(crate) fn film(shown: &[(&Tensor, (usize, usize))]) -> Result<Vec<u8>> {
     let mut film = Film::new(FILM_FRAME_TIME);
     let values = shown.iter().map(|(tensor, (height, width))| {
@@ -106,12 +106,12 @@ pub(crate) fn film(shown: &[(&Tensor, (usize, usize))]) -> Result<Vec<u8>> {
     let largest = |rows: &Vec<Vec<f32>>| rows.iter().flatten().fold(0f32, |most, &value| most.max(value));
     let limits: Vec<f32> = values.iter().map(largest).collect();
     for frame in 0..values.first().map_or(0, Vec::len) {
-        let maps = values.iter().zip(shown).zip(&limits).map(|((rows, (_, shape)), &limit)| GreyMap {
+        let maps = values.iter().zip(shown).zip(&limits).map(|((rows, (_, shape)), &limit)| GrayMap {
             values: &rows[frame],
             shape: *shape,
             limit,
         });
-        film.push(&grey_maps(&maps.collect::<Vec<_>>())?)?;
+        film.push(&gray_maps(&maps.collect::<Vec<_>>())?)?;
     }
     Ok(film.gif()?)
 }

@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use hebbian::ops::top_k;
 use hebbian::{
     FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalisation, RowSize, Stack, StackConfig,
+    Normalization, RowSize, Stack, StackConfig,
 };
 use hebbian_classifier::{DescentConfig, respond};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
@@ -76,9 +76,9 @@ struct Arguments {
     #[arg(long, default_value_t = 0.1)]
     invariant_init_max: f64,
     /// What is kept at one size in the rows of the invariance layer's weights
-    #[arg(long, value_enum, default_value_t = Normalise::Sum)]
-    invariant_normalise: Normalise,
-    /// Frames of an epoch from one normalisation to the next
+    #[arg(long, value_enum, default_value_t = Normalize::Sum)]
+    invariant_normalize: Normalize,
+    /// Frames of an epoch from one normalization to the next
     #[arg(long, default_value_t = 2000)]
     invariant_every: usize,
     /// The size that rows are kept at
@@ -114,13 +114,13 @@ enum Video {
     Tapestry,
     /// A row of digits that passes by
     Ribbon,
-    /// Windows at random places of random images, in colour where the dataset is
+    /// Windows at random places of random images, in color where the dataset is
     Patches,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Normalise {
+enum Normalize {
     /// The sum of a row
     Sum,
     /// The largest weight of a row
@@ -186,7 +186,7 @@ impl Experiment for Arguments {
 const PICTURES: [&str; 12] = [
     "weights.png",
     "invariance_prototypes.png",
-    "invariance_prototypes_normalised.png",
+    "invariance_prototypes_normalized.png",
     "affinity_groups.png",
     "invariance_maps.png",
     "unit_map.png",
@@ -207,10 +207,10 @@ impl Arguments {
     }
 
     fn invariance(&self) -> InvarianceConfig {
-        let of = match self.invariant_normalise {
-            Normalise::Sum => Some(RowSize::Sum),
-            Normalise::Maximum => Some(RowSize::Maximum),
-            Normalise::None => None,
+        let of = match self.invariant_normalize {
+            Normalize::Sum => Some(RowSize::Sum),
+            Normalize::Maximum => Some(RowSize::Maximum),
+            Normalize::None => None,
         };
         InvarianceConfig {
             units: self.invariant_units,
@@ -218,7 +218,7 @@ impl Arguments {
             on_rate: self.invariant_on_rate,
             off_rate: self.invariant_off_rate,
             init_max: self.invariant_init_max,
-            normalisation: of.map(|of| Normalisation {
+            normalization: of.map(|of| Normalization {
                 every: self.invariant_every,
                 size: self.invariant_size,
                 of,
@@ -444,7 +444,7 @@ impl Arguments {
         session.draw("weights.png", &drawing.sparse_prototypes()?)?;
         session.draw("invariance_prototypes.png", &drawing.invariance_prototypes(Scale::Global)?)?;
         session
-            .draw("invariance_prototypes_normalised.png", &drawing.invariance_prototypes(Scale::PerUnit)?)?;
+            .draw("invariance_prototypes_normalized.png", &drawing.invariance_prototypes(Scale::PerUnit)?)?;
         session.draw("affinity_groups.png", &drawing.affinity_groups()?)?;
         session.draw("invariance_maps.png", &drawing.invariance_maps()?)?;
         session.draw("unit_map.png", &drawing.unit_map()?)?;

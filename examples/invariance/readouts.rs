@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 use hebbian::{Invariance, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Stack, rule};
 use hebbian_classifier::{
-    Features, FeaturesConfig, Labelled, SoftmaxRegression, evaluate, random_images, respond,
+    Features, FeaturesConfig, Labeled, SoftmaxRegression, evaluate, random_images, respond,
 };
 use hebbian_experiment::{Phase, Place, Row, Session};
 use hebbian_training::Generator;
@@ -158,15 +158,15 @@ impl Arguments {
         sets: &[Seen; 2],
     ) -> Result<Row> {
         let scale = size(&train)?;
-        let labelled =
-            |features: Tensor, seen: &Seen| Labelled::new((features / scale)?, seen.digits.labels.clone());
-        let (train, test) = (labelled(train, &sets[0])?, labelled(test, &sets[1])?);
+        let labeled =
+            |features: Tensor, seen: &Seen| Labeled::new((features / scale)?, seen.digits.labels.clone());
+        let (train, test) = (labeled(train, &sets[0])?, labeled(test, &sets[1])?);
         let units = train.inputs().dim(1)?;
         let readout = SoftmaxRegression::new(units, session.data.classes, &session.device)?;
         let config = self.readout();
         session.descend((place, Phase::Readout), &readout, &config, &train, &[])?;
         let accuracy =
-            |set: &Labelled| evaluate(&readout, set, &config.loss).map(|judged| Some(judged.accuracy));
+            |set: &Labeled| evaluate(&readout, set, &config.loss).map(|judged| Some(judged.accuracy));
         Ok(Row {
             units: Some(units),
             train_accuracy: accuracy(&train)?,

@@ -234,7 +234,7 @@ fn stream(
     }
 }
 
-/// Windows at random places of random images, in all their colours: a stream in which no frame has to do with the next.
+/// Windows at random places of random images, in all their colors: a stream in which no frame has to do with the next.
 struct Patches {
     images: Tensor,
     shape: ImageShape,

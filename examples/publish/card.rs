@@ -165,7 +165,7 @@ classes = (h @ tensors["readout.weight"].astype(np.float32).T + tensors["readout
 "#;
 
 const POOLER: &str = r#"
-config, threshold = about["config"], about["features"]["binarise"]
+config, threshold = about["config"], about["features"]["binarize"]
 connected = np.unpackbits(tensors["rule.weights"], axis=1)[:, :images.shape[1]].astype(np.float32)
 activity, active = tensors["rule.activity"], int(config["units"] * config["sparsity"])
 towards = np.float32(config["sparsity"]) if config["boost_toward"] == "target" else activity.mean()

@@ -3,18 +3,18 @@
 
 use candle_core::{Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hebbian_classifier::{DescentConfig, Labelled, Mlp, Network, SoftmaxRegression, train};
+use hebbian_classifier::{DescentConfig, Labeled, Mlp, Network, SoftmaxRegression, train};
 use hebbian_training::Generator;
 
 const BATCH: usize = 100;
 const STEPS: usize = 50;
 
 /// As many examples as the steps take, of which 19 % of the inputs are on, as of MNIST's.
-fn examples(inputs: usize) -> Result<Labelled> {
+fn examples(inputs: usize) -> Result<Labeled> {
     let mut draws = Generator::new(0, "examples");
     let shown = draws.uniform((BATCH * STEPS, inputs), -4.26, 1.0, &Device::Cpu)?.relu()?;
     let labels = Tensor::from_iter((0..(BATCH * STEPS) as u32).map(|example| example % 10), &Device::Cpu)?;
-    Labelled::new(shown, labels)
+    Labeled::new(shown, labels)
 }
 
 fn backprop(criterion: &mut Criterion) {

@@ -9,7 +9,7 @@ use candle_nn::{Module, Optimizer, ParamsAdamW};
 use hebbian_training::{Batches, Generator, Invalid, Observer, Progress, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::{Adam, Evaluation, Labelled, Loss, evaluate};
+use crate::{Adam, Evaluation, Labeled, Loss, evaluate};
 
 /// A model that is trained on labels. [`Module::forward`] gives its logits `(batch, classes)`, without a gradient.
 pub trait Network: Module {
@@ -92,8 +92,8 @@ pub fn train(
     network: &dyn Network,
     config: &DescentConfig,
     seed: u64,
-    examples: &Labelled,
-    judged: &[(&'static str, &Labelled)],
+    examples: &Labeled,
+    judged: &[(&'static str, &Labeled)],
     observers: &mut [&mut dyn Observer<Epoch>],
 ) -> Result<()> {
     config.validate()?;
@@ -133,7 +133,7 @@ struct Tally {
 
 impl Tally {
     /// The gradients of one batch; its loss and its right answers are added to the sums.
-    fn descend(&mut self, network: &dyn Network, loss: &Loss, batch: &Labelled) -> Result<GradStore> {
+    fn descend(&mut self, network: &dyn Network, loss: &Loss, batch: &Labeled) -> Result<GradStore> {
         let right = RefCell::new(None);
         let (value, gradients) = network.descend(batch.inputs(), &|logits| {
             let answers = logits.detach().argmax(D::Minus1)?;

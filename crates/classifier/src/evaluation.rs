@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::Module;
 
-use crate::{Labelled, Loss};
+use crate::{Labeled, Loss};
 
 /// What a model made of some examples.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Evaluation {
 const PORTION: usize = 1000;
 
 /// Judges `model`, whose output is logits `(batch, classes)`.
-pub fn evaluate<M: Module + ?Sized>(model: &M, examples: &Labelled, loss: &Loss) -> Result<Evaluation> {
+pub fn evaluate<M: Module + ?Sized>(model: &M, examples: &Labeled, loss: &Loss) -> Result<Evaluation> {
     let mut predictions = Vec::with_capacity(examples.len());
     let mut total = 0.0;
     for portion in examples.portions(PORTION) {
@@ -69,7 +69,7 @@ mod tests {
         let inputs = Tensor::arange(0f32, 2500.0, &Device::Cpu)?.reshape((2500, 1))?;
         let labels = Tensor::from_iter((0..2500u32).map(|index| u32::from(index >= 2000)), &Device::Cpu)?;
         let model = candle_nn::func(|x: &Tensor| Tensor::cat(&[&(x.ones_like()? * 1999.5)?, x], 1));
-        let judged = evaluate(&model, &Labelled::new(inputs, labels.clone())?, &Loss::default())?;
+        let judged = evaluate(&model, &Labeled::new(inputs, labels.clone())?, &Loss::default())?;
         assert_eq!(judged.accuracy, 1.0);
         assert_eq!(confusion_matrix(&labels, &judged.predictions, 2)?, [[2000, 0], [0, 500]]);
         Ok(())

@@ -5,13 +5,13 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use hebbian_classifier::{DescentConfig, Labelled, SoftmaxRegression, evaluate, train};
+//! use hebbian_classifier::{DescentConfig, Labeled, SoftmaxRegression, evaluate, train};
 //! use hebbian_training::Generator;
 //!
 //! // Two classes on either side of a line.
 //! let inputs = Generator::new(0, "inputs").uniform((400, 2), -1.0, 1.0, &Device::Cpu)?;
 //! let labels: Vec<u32> = inputs.to_vec2::<f32>()?.iter().map(|x| u32::from(x[0] > x[1])).collect();
-//! let examples = Labelled::new(inputs, Tensor::new(labels, &Device::Cpu)?)?;
+//! let examples = Labeled::new(inputs, Tensor::new(labels, &Device::Cpu)?)?;
 //!
 //! let readout = SoftmaxRegression::new(2, 2, &Device::Cpu)?;
 //! let config = DescentConfig { epochs: 40, batch_size: 20, learning_rate: 0.1, ..Default::default() };
@@ -27,11 +27,11 @@ mod descent;
 mod evaluation;
 mod features;
 mod input_layer;
-mod labelled;
+mod labeled;
 mod logistic_regression;
 mod loss;
 mod mlp;
-mod normalised_regression;
+mod normalized_regression;
 mod softmax_regression;
 mod sparse_binary;
 mod winner_take_all;
@@ -41,11 +41,11 @@ pub use controls::{random_images, random_projection};
 pub use descent::{DescentConfig, Epoch, Network, train};
 pub use evaluation::{Evaluation, confusion_matrix, evaluate};
 pub use features::{FeatureScale, Features, FeaturesConfig, respond};
-pub use labelled::Labelled;
+pub use labeled::Labeled;
 pub use logistic_regression::{LogisticRegression, LogisticRegressionConfig};
 pub use loss::Loss;
 pub use mlp::Mlp;
-pub use normalised_regression::NormalisedRegression;
+pub use normalized_regression::NormalizedRegression;
 pub use softmax_regression::SoftmaxRegression;
 pub use sparse_binary::SparseBinary;
 pub use winner_take_all::WinnerTakeAll;

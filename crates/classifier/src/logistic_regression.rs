@@ -1,12 +1,12 @@
 //! Multinomial logistic regression on sparse 0/1 features, by L-BFGS.
 //!
-//! Minimises, over weights `W` and biases `b`,
+//! Minimizes, over weights `W` and biases `b`,
 //!
 //! ```text
 //! (1/n) Σ_i -log softmax(W x_i + b)[y_i]  +  penalty / (2n) |W|²
 //! ```
 //!
-//! which is scikit-learn's `LogisticRegression` with `C = 1 / penalty`: the bias is not penalised. The whole set is one
+//! which is scikit-learn's `LogisticRegression` with `C = 1 / penalty`: the bias is not penalized. The whole set is one
 //! step, so there is nothing to draw and no rate to choose.
 //!
 //! ```
@@ -97,7 +97,7 @@ impl LogisticRegression {
         let labels = checked(features, labels, classes)?;
         let scores = Scores { features: features.features(), classes };
         let objective = Objective { scores, examples: features, labels, penalty: config.penalty };
-        let (parameters, iterations) = minimise(objective, &config)
+        let (parameters, iterations) = minimize(objective, &config)
             .map_err(|error| candle_core::Error::msg(format!("logistic regression: {error}")))?;
         Ok(Self { scores, parameters, iterations })
     }
@@ -154,7 +154,7 @@ fn checked(features: &SparseBinary, labels: &Tensor, classes: usize) -> Result<V
     }
 }
 
-fn minimise(
+fn minimize(
     objective: Objective<'_>,
     config: &LogisticRegressionConfig,
 ) -> std::result::Result<(Vec<f64>, u64), Error> {
@@ -237,7 +237,7 @@ fn scatter(
     }
 }
 
-/// What is minimised.
+/// What is minimized.
 struct Objective<'a> {
     scores: Scores,
     examples: &'a SparseBinary,

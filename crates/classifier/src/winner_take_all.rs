@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::Module;
 
-use crate::Labelled;
+use crate::Labeled;
 
 /// A classifier without any gradient: each unit votes for one class, and the winner decides.
 ///
@@ -24,7 +24,7 @@ const FLOOR: f64 = 1e-12;
 
 impl WinnerTakeAll {
     /// Lets the units of `weights (units, inputs)` compete for `examples` and counts what they win.
-    pub fn fit(weights: &Tensor, examples: &Labelled, classes: usize) -> Result<Self> {
+    pub fn fit(weights: &Tensor, examples: &Labeled, classes: usize) -> Result<Self> {
         let lengths = weights.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(FLOOR)?;
         let directions = weights.broadcast_div(&lengths)?;
         let mut votes = vec![vec![0; classes]; weights.dim(0)?];
@@ -92,9 +92,9 @@ mod tests {
     use super::*;
     use candle_core::{DType, Device};
 
-    fn examples(inputs: &[[f32; 2]], labels: &[u32]) -> Result<Labelled> {
+    fn examples(inputs: &[[f32; 2]], labels: &[u32]) -> Result<Labeled> {
         let inputs = Tensor::from_slice(inputs.as_flattened(), (inputs.len(), 2), &Device::Cpu)?;
-        Labelled::new(inputs, Tensor::new(labels, &Device::Cpu)?)
+        Labeled::new(inputs, Tensor::new(labels, &Device::Cpu)?)
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //! emulated driver of `.ci/emulator`, which writes each into the file that `EMULATED_CUDA_LOG` names.
 
 use candle_core::{D, Device, Result};
-use hebbian_classifier::{DescentConfig, Labelled, Loss, SoftmaxRegression, train};
+use hebbian_classifier::{DescentConfig, Labeled, Loss, SoftmaxRegression, train};
 use hebbian_training::Generator;
 
 const EXAMPLES: usize = 60;
 const CLASSES: usize = 5;
 
-fn examples(device: &Device) -> Result<Labelled> {
+fn examples(device: &Device) -> Result<Labeled> {
     let inputs = Generator::new(0, "examples").uniform((EXAMPLES, 20), 0.0, 1.0, &Device::Cpu)?;
     let labels = inputs.narrow(1, 0, CLASSES)?.argmax(D::Minus1)?;
-    Labelled::new(inputs.to_device(device)?, labels.to_device(device)?)
+    Labeled::new(inputs.to_device(device)?, labels.to_device(device)?)
 }
 
 fn trained(loss: Loss, batch_size: usize, device: &Device) -> Result<Vec<f32>> {

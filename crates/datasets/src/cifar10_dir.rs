@@ -68,7 +68,7 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>> {
 fn examples(records: &[u8]) -> Result<Examples> {
     let mut images = Vec::with_capacity(records.len());
     for record in records.chunks_exact(RECORD) {
-        images.extend((0..1024).flat_map(|pixel| [0, 1, 2].map(|colour| record[1 + 1024 * colour + pixel])));
+        images.extend((0..1024).flat_map(|pixel| [0, 1, 2].map(|color| record[1 + 1024 * color + pixel])));
     }
     let labels: Vec<u32> = records.iter().step_by(RECORD).map(|&label| label.into()).collect();
     let count = labels.len();

@@ -13,7 +13,7 @@ pub struct ImageShape {
     pub height: usize,
     /// Columns of pixels.
     pub width: usize,
-    /// Values a pixel: 1 for grey, 3 for colour.
+    /// Values a pixel: 1 for gray, 3 for color.
     pub channels: usize,
 }
 

@@ -34,21 +34,21 @@ struct Published {
     shape: ImageShape,
 }
 
-const GREY: ImageShape = ImageShape { height: 28, width: 28, channels: 1 };
-const COLOUR: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
+const GRAY: ImageShape = ImageShape { height: 28, width: 28, channels: 1 };
+const COLOR: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const REVISION: &str = "refs/convert/parquet";
 const CLASSES: usize = 10;
 
 const PUBLISHED: [Published; 3] = [
-    Published { name: "mnist", owner: "ylecun", repository: "mnist", folder: "mnist", shape: GREY },
+    Published { name: "mnist", owner: "ylecun", repository: "mnist", folder: "mnist", shape: GRAY },
     Published {
         name: "fashion-mnist",
         owner: "zalando-datasets",
         repository: "fashion_mnist",
         folder: "fashion_mnist",
-        shape: GREY,
+        shape: GRAY,
     },
-    Published { name: "cifar10", owner: "", repository: "cifar10", folder: "plain_text", shape: COLOUR },
+    Published { name: "cifar10", owner: "", repository: "cifar10", folder: "plain_text", shape: COLOR },
 ];
 
 /// How often a file that did not arrive whole is asked for.
@@ -246,8 +246,8 @@ fn pixels_of(encoded: &[u8], shape: ImageShape) -> std::result::Result<Vec<u8>, 
     Ok(if shape.channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() })
 }
 
-/// The dataset as candle-datasets has it: f32 images in \[0, 1\], `(images, inputs)` if grey and `(images, 3, height, width)`
-/// if in colour (upright, which that crate's own CIFAR-10 from the hub is not), and u8 labels.
+/// The dataset as candle-datasets has it: f32 images in \[0, 1\], `(images, inputs)` if gray and `(images, 3, height, width)`
+/// if in color (upright, which that crate's own CIFAR-10 from the hub is not), and u8 labels.
 impl TryFrom<&Dataset> for candle_datasets::vision::Dataset {
     type Error = Error;
 

@@ -11,7 +11,7 @@ impl Dataset {
     /// `t10k-labels-idx1-ubyte` from `dir`.
     ///
     /// Each may also be spelt with a dot (`train-images.idx3-ubyte`) and may be gzipped (`.gz`); where both are there,
-    /// the plain file is read. Images may have any size, grey, one byte a pixel. The number of classes is the highest
+    /// the plain file is read. Images may have any size, gray, one byte a pixel. The number of classes is the highest
     /// label of both sets plus one.
     ///
     /// # Errors

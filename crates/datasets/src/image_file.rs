@@ -26,7 +26,7 @@ pub struct ImageFile {
 }
 
 impl ImageFile {
-    /// Reads a PNG file, grey or colour. 16-bit values lose their lower half, and what is transparent is taken as it is under
+    /// Reads a PNG file, gray or color. 16-bit values lose their lower half, and what is transparent is taken as it is under
     /// its transparency.
     ///
     /// # Errors
@@ -52,15 +52,15 @@ impl ImageFile {
         };
         let mut bytes = vec![0; size];
         reader.next_frame(&mut bytes).map_err(not_png)?;
-        let (colour, depth) = reader.output_color_type();
-        let (values, channels) = match (colour, depth) {
+        let (color, depth) = reader.output_color_type();
+        let (values, channels) = match (color, depth) {
             (ColorType::Grayscale, BitDepth::Eight) => (1, 1),
             (ColorType::GrayscaleAlpha, BitDepth::Eight) => (2, 1),
             (ColorType::Rgb, BitDepth::Eight) => (3, 3),
             (ColorType::Rgba, BitDepth::Eight) => (4, 3),
             _ => {
                 return Err(unreadable(std::io::Error::other(format!(
-                    "{colour:?} at {depth:?} bits is not known"
+                    "{color:?} at {depth:?} bits is not known"
                 ))));
             }
         };
@@ -70,7 +70,7 @@ impl ImageFile {
         Ok(Self { shape: ImageShape { height, width, channels }, pixels: bytes })
     }
 
-    /// The image in the form `shape`, and in words what was done to it. Colour becomes grey by its luma (Rec. 601), grey colour
+    /// The image in the form `shape`, and in words what was done to it. Color becomes gray by its luma (Rec. 601), gray color
     /// of three equal values; another size is reached by bilinear convolution, each side by itself.
     ///
     /// # Errors
@@ -79,8 +79,8 @@ impl ImageFile {
         let mut done = Vec::new();
         let mut image = self;
         if image.shape.channels != shape.channels {
-            image = image.recoloured(shape)?;
-            done.push(if shape.channels == 1 { "made grey" } else { "taken as colour" }.to_owned());
+            image = image.recolored(shape)?;
+            done.push(if shape.channels == 1 { "made gray" } else { "taken as color" }.to_owned());
         }
         if (image.shape.height, image.shape.width) != (shape.height, shape.width) {
             let ImageShape { height, width, .. } = image.shape;
@@ -90,7 +90,7 @@ impl ImageFile {
         Ok((image, done))
     }
 
-    fn recoloured(self, wanted: ImageShape) -> Result<Self> {
+    fn recolored(self, wanted: ImageShape) -> Result<Self> {
         let shape = ImageShape { channels: wanted.channels, ..self.shape };
         let luma = |pixel: &[u8]| {
             let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
@@ -98,7 +98,7 @@ impl ImageFile {
         };
         let pixels = match (self.shape.channels, wanted.channels) {
             (3, 1) => self.pixels.chunks_exact(3).map(luma).collect(),
-            (1, 3) => self.pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
+            (1, 3) => self.pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
             (found, expected) => {
                 return Err(Error::Examples {
                     found: format!("{found} values a pixel"),
@@ -125,7 +125,7 @@ impl ImageFile {
         Ok(Self { shape, pixels: to.into_vec() })
     }
 
-    /// Whether its edge is brighter than middle grey on average: dark strokes on paper, where most datasets have bright ones on
+    /// Whether its edge is brighter than middle gray on average: dark strokes on paper, where most datasets have bright ones on
     /// black.
     pub fn has_bright_edge(&self) -> bool {
         let ImageShape { height, width, channels } = self.shape;
@@ -146,9 +146,9 @@ impl ImageFile {
     }
 }
 
-/// `28 x 28 pixels, grey`
+/// `28 x 28 pixels, gray`
 pub(crate) fn describe(shape: ImageShape) -> String {
-    let kind = if shape.channels == 1 { "grey" } else { "colour" };
+    let kind = if shape.channels == 1 { "gray" } else { "color" };
     format!("{} x {} pixels, {kind}", shape.height, shape.width)
 }
 
@@ -188,27 +188,27 @@ mod tests {
         ImageFile { shape: ImageShape { height, width, channels }, pixels }
     }
 
-    const GREY: ImageShape = ImageShape { height: 2, width: 2, channels: 1 };
+    const GRAY: ImageShape = ImageShape { height: 2, width: 2, channels: 1 };
 
     #[test]
     fn an_image_that_fits_is_left_alone() {
         let whole = image(2, 2, 1, vec![1, 2, 3, 4]);
-        assert_eq!(whole.clone().fitted(GREY).unwrap(), (whole, vec![]));
+        assert_eq!(whole.clone().fitted(GRAY).unwrap(), (whole, vec![]));
     }
 
     #[test]
-    fn grey_saved_as_colour_comes_back_unchanged_and_colour_by_its_luma() {
-        let colour = image(2, 2, 3, vec![7, 7, 7, 255, 255, 255, 255, 0, 0, 0, 255, 0]);
-        let (grey, done) = colour.fitted(GREY).unwrap();
-        assert_eq!((grey.pixels, done), (vec![7, 255, 76, 150], vec!["made grey".to_owned()]));
+    fn gray_saved_as_color_comes_back_unchanged_and_color_by_its_luma() {
+        let color = image(2, 2, 3, vec![7, 7, 7, 255, 255, 255, 255, 0, 0, 0, 255, 0]);
+        let (gray, done) = color.fitted(GRAY).unwrap();
+        assert_eq!((gray.pixels, done), (vec![7, 255, 76, 150], vec!["made gray".to_owned()]));
     }
 
     #[test]
     fn another_size_is_resized_and_says_so() {
-        let (small, done) = image(4, 6, 1, vec![90; 24]).fitted(GREY).unwrap();
+        let (small, done) = image(4, 6, 1, vec![90; 24]).fitted(GRAY).unwrap();
         assert_eq!((small.pixels, done), (vec![90; 4], vec!["resized from 4 x 6 to 2 x 2".to_owned()]));
         let stairs = image(4, 4, 1, [0, 0, 200, 200].repeat(4));
-        let (small, _) = stairs.fitted(GREY).unwrap();
+        let (small, _) = stairs.fitted(GRAY).unwrap();
         assert!(small.pixels[0] < 60 && small.pixels[1] > 140, "{:?}", small.pixels);
     }
 

@@ -3,7 +3,7 @@
 //! A [`Dataset`] holds u8 images and their labels in the order of the published files. MNIST is inside the crate;
 //! [`Dataset::from_dir`] reads one's own from a directory, in any of several formats. [`Dataset::split`] gives the sets
 //! that an experiment trains on, validates on and reports, the same ones for every seed. [`transforms`] turn bytes into
-//! what a layer takes. [`grey`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`] and a
+//! what a layer takes. [`gray`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`] and a
 //! [`Ribbon`] make streams of frames; [`Bars`] are patterns whose causes are known.
 //!
 //! ```
@@ -52,7 +52,7 @@ pub use examples::Examples;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use image_file::{ImageFile, read_idx_images, read_idx_labels, read_npy_images};
-pub use patches::{centre_patches, grey, random_patches};
+pub use patches::{center_patches, gray, random_patches};
 pub use split::{Split, SplitSizes};
 pub use video::{Accelerations, Ribbon, Tapestry, Walk};
 pub use whitening::{Zca, one_over_f};

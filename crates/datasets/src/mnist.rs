@@ -15,10 +15,10 @@ macro_rules! embedded {
 }
 
 impl Dataset {
-    /// The 60 000 training and 10 000 test images of MNIST, 28 x 28 grey pixels, ten classes.
+    /// The 60 000 training and 10 000 test images of MNIST, 28 x 28 gray pixels, ten classes.
     ///
     /// They are part of the crate: the four published files, compressed. Decoding takes some tenths of a second and
-    /// leaves 55 MB in memory. The authors and the licence are named in `data/mnist/README.md`.
+    /// leaves 55 MB in memory. The authors and the license are named in `data/mnist/README.md`.
     ///
     /// # Errors
     /// Only if there is not enough memory.

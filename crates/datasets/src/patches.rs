@@ -1,4 +1,4 @@
-//! Grey images, and the patches that are cut out of them.
+//! Gray images, and the patches that are cut out of them.
 
 use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
@@ -6,13 +6,13 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::{Error, ImageShape, Result};
 
-/// Grey images f32 `(images, height * width)` of u8 `images (images, inputs)` of the form `shape`: the length of each
-/// pixel's colour vector, divided by the largest of its image, as the notebook "Exploring Sparse Coding" (2020) has it. A
+/// Gray images f32 `(images, height * width)` of u8 `images (images, inputs)` of the form `shape`: the length of each
+/// pixel's color vector, divided by the largest of its image, as the notebook "Exploring Sparse Coding" (2020) has it. A
 /// black image stays black.
 ///
 /// # Errors
 /// If the images are not u8 of that form.
-pub fn grey(images: &Tensor, shape: ImageShape) -> Result<Tensor> {
+pub fn gray(images: &Tensor, shape: ImageShape) -> Result<Tensor> {
     let (count, inputs) = images.dims2()?;
     check_inputs(inputs, shape.inputs())?;
     let bytes = images.flatten_all()?.to_vec1::<u8>()?;
@@ -30,12 +30,12 @@ pub fn grey(images: &Tensor, shape: ImageShape) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, (count, shape.height * shape.width), &Device::Cpu)?)
 }
 
-/// The middle `size` by `size` pixels of each grey image `(images, height * width)`, divided by the largest value of all of
+/// The middle `size` by `size` pixels of each gray image `(images, height * width)`, divided by the largest value of all of
 /// them.
 ///
 /// # Errors
 /// If the images are not of that form or smaller than a patch.
-pub fn centre_patches(images: &Tensor, image: (usize, usize), size: usize) -> Result<Tensor> {
+pub fn center_patches(images: &Tensor, image: (usize, usize), size: usize) -> Result<Tensor> {
     let (height, width) = image;
     check_patch(images, image, size)?;
     let (top, left) = (height / 2 - size / 2, width / 2 - size / 2);
@@ -99,17 +99,17 @@ mod tests {
     const SHAPE: ImageShape = ImageShape { height: 2, width: 2, channels: 3 };
 
     #[test]
-    fn grey_is_the_length_of_the_colour_over_the_largest_of_the_image() {
-        let coloured = vec![3u8, 4, 0, 0, 0, 10, 0, 0, 0, 2, 3, 6];
-        let images = Tensor::from_vec([coloured, vec![0; 12]].concat(), (2, 12), &Device::Cpu).unwrap();
-        let grey = grey(&images, SHAPE).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(grey, [[0.5, 1.0, 0.0, 0.7], [0.0; 4]]);
+    fn gray_is_the_length_of_the_color_over_the_largest_of_the_image() {
+        let colored = vec![3u8, 4, 0, 0, 0, 10, 0, 0, 0, 2, 3, 6];
+        let images = Tensor::from_vec([colored, vec![0; 12]].concat(), (2, 12), &Device::Cpu).unwrap();
+        let gray = gray(&images, SHAPE).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(gray, [[0.5, 1.0, 0.0, 0.7], [0.0; 4]]);
     }
 
     #[test]
     fn the_middle_of_an_even_image_begins_half_a_patch_before_its_middle() {
         let images = Tensor::arange(0f32, 36.0, &Device::Cpu).unwrap().reshape((1, 36)).unwrap();
-        let patches = (centre_patches(&images, (6, 6), 2).unwrap() * 21.0).unwrap();
+        let patches = (center_patches(&images, (6, 6), 2).unwrap() * 21.0).unwrap();
         let patches = patches.round().unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(patches, [[14.0, 15.0, 20.0, 21.0]]);
     }
@@ -133,12 +133,12 @@ mod tests {
         let images = Tensor::zeros((2, 12), DType::F32, &Device::Cpu).unwrap();
         let message = |error: Error| error.to_string();
         let too_large = "patch size is 4, allowed: 1 to 3, of at least one image";
-        assert_eq!(message(centre_patches(&images, (3, 4), 4).unwrap_err()), too_large);
+        assert_eq!(message(center_patches(&images, (3, 4), 4).unwrap_err()), too_large);
         assert_eq!(message(random_patches(&images, (3, 4), 4, 1, 0).unwrap_err()), too_large);
         let bytes = images.to_dtype(DType::U8).unwrap();
-        assert!(grey(&bytes, SHAPE).is_ok());
+        assert!(gray(&bytes, SHAPE).is_ok());
         let other = ImageShape { height: 3, ..SHAPE };
         let expected = "examples: found images of 12 values, expected 18 values an image";
-        assert_eq!(message(grey(&bytes, other).unwrap_err()), expected);
+        assert_eq!(message(gray(&bytes, other).unwrap_err()), expected);
     }
 }

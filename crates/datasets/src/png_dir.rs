@@ -17,12 +17,12 @@ impl Dataset {
     /// `DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png`; or `DIR/CLASS/*.png`, where of each class every sixth image in
     /// the order of its name is a test image.
     ///
-    /// All images must be of one size. They are read as grey if the first is grey, else as colour; 16-bit values lose
+    /// All images must be of one size. They are read as gray if the first is gray, else as color; 16-bit values lose
     /// their lower half, and what is transparent is taken as it is under its transparency.
     ///
     /// # Errors
     /// If the directory is missing, holds no image for training or for testing, or an image cannot be read, is of another
-    /// size than the first, or has colour where the first has none.
+    /// size than the first, or has color where the first has none.
     pub fn from_png_dir(name: &str, dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::MissingDirectory { dir: dir.to_owned() });
@@ -121,10 +121,10 @@ fn examples(images: &[Image], classes: &[&str], shape: ImageShape, first: &Path)
 
 /// The bytes of an image of the form `found` in the form `shape`, or what it is if they do not go together.
 fn fit(found: ImageShape, bytes: Vec<u8>, shape: ImageShape) -> std::result::Result<Vec<u8>, String> {
-    let as_colour = ImageShape { channels: 3, ..found };
+    let as_color = ImageShape { channels: 3, ..found };
     match found.channels {
         _ if found == shape => Ok(bytes),
-        1 if as_colour == shape => Ok(bytes.into_iter().flat_map(|grey| [grey; 3]).collect()),
+        1 if as_color == shape => Ok(bytes.into_iter().flat_map(|gray| [gray; 3]).collect()),
         _ => Err(describe(found)),
     }
 }

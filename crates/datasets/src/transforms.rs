@@ -69,16 +69,16 @@ impl fmt::Display for Threshold {
 ///
 /// # Errors
 /// If the images are not `(images, pixels)` u8, or if `device` has no room for them.
-pub fn binarise(images: &Tensor, threshold: Threshold, device: &Device) -> Result<Tensor> {
+pub fn binarize(images: &Tensor, threshold: Threshold, device: &Device) -> Result<Tensor> {
     let images = images.to_device(&Device::Cpu)?.contiguous()?;
-    Ok(images.apply_op1_no_bwd(&Binarise(threshold))?.to_device(device)?)
+    Ok(images.apply_op1_no_bwd(&Binarize(threshold))?.to_device(device)?)
 }
 
-struct Binarise(Threshold);
+struct Binarize(Threshold);
 
-impl CustomOp1 for Binarise {
+impl CustomOp1 for Binarize {
     fn name(&self) -> &'static str {
-        "binarise"
+        "binarize"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
@@ -144,7 +144,7 @@ mod tests {
     fn a_pixel_is_on_from_the_mean_of_its_own_image_exactly() {
         let images = [[0u8, 1, 2, 3, 4], [0, 0, 0, 0, 255], [7, 7, 7, 7, 7], [0, 0, 0, 0, 0]];
         let images = Tensor::new(&images, &Device::Cpu).unwrap();
-        let bits = binarise(&images, Threshold::Mean, &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
+        let bits = binarize(&images, Threshold::Mean, &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
         assert_eq!(bits, [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]);
     }
 
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_pixel_at_a_fixed_threshold_is_off() {
         let images = Tensor::new(&[[0u8, 30, 31, 255]], &Device::Cpu).unwrap();
-        let bits = binarise(&images, Threshold::Above(30), &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
+        let bits = binarize(&images, Threshold::Above(30), &Device::Cpu).unwrap().to_vec2::<u8>().unwrap();
         assert_eq!(bits, [[0, 0, 1, 1]]);
     }
 }

@@ -255,7 +255,7 @@ fn square_images(images: &Tensor) -> Result<(usize, usize, Vec<u8>)> {
 mod tests {
     use super::*;
 
-    /// Images of 3 x 3 pixels, each of one grey: 1, 2, 3, ...
+    /// Images of 3 x 3 pixels, each of one gray: 1, 2, 3, ...
     fn images(count: usize) -> Tensor {
         let pixels: Vec<u8> = (0..count).flat_map(|image| [image as u8 + 1; 9]).collect();
         Tensor::from_vec(pixels, (count, 9), &Device::Cpu).unwrap()

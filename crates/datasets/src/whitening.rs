@@ -1,4 +1,4 @@
-//! Taking out of images what neighbouring pixels have in common, so that what is left is worth learning.
+//! Taking out of images what neighboring pixels have in common, so that what is left is worth learning.
 
 use std::f64::consts::TAU;
 
@@ -31,8 +31,8 @@ impl Zca {
         }
         let inputs = inputs.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
         let mean = inputs.mean_keepdim(0)?;
-        let centred = inputs.broadcast_sub(&mean)?;
-        let covariance = (centred.t()?.matmul(&centred)? / count as f64)?;
+        let centered = inputs.broadcast_sub(&mean)?;
+        let covariance = (centered.t()?.matmul(&centered)? / count as f64)?;
         let (values, vectors) = eigen(covariance.to_vec2()?);
         // Inputs that do not vary at all stay as small as they are.
         let largest = values.iter().copied().fold(1e-20, f64::max);
@@ -94,7 +94,7 @@ fn rotate(matrix: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize)
     }
 }
 
-/// Filters f32 grey `images (images, height * width)` by `f exp(-(f / cutoff)⁴)` of each spatial frequency f, in cycles an
+/// Filters f32 gray `images (images, height * width)` by `f exp(-(f / cutoff)⁴)` of each spatial frequency f, in cycles an
 /// image: natural images have amplitudes that fall as 1/f, which this makes equal up to the cutoff. The filter is that of
 /// Olshausen and Field (1997), whose cutoff is 0.4 of the image's side; images are taken to continue periodically.
 ///

@@ -75,29 +75,29 @@ fn cifar_10_files_that_are_not_are_named() {
     assert!(refusal(&dir).ends_with("found no file named test_batch.bin"));
 }
 
-fn png(width: u32, height: u32, colour: png::ColorType, depth: png::BitDepth, data: &[u8]) -> Vec<u8> {
+fn png(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(colour);
+    encoder.set_color(color);
     encoder.set_depth(depth);
-    if colour == png::ColorType::Indexed {
+    if color == png::ColorType::Indexed {
         encoder.set_palette(vec![10, 20, 30, 40, 50, 60]);
     }
     encoder.write_header().unwrap().write_image_data(data).unwrap();
     bytes
 }
 
-fn grey(values: [u8; 2]) -> Vec<u8> {
+fn gray(values: [u8; 2]) -> Vec<u8> {
     png(2, 1, png::ColorType::Grayscale, png::BitDepth::Eight, &values)
 }
 
 #[test]
 fn png_files_are_numbered_by_the_names_of_their_folders() {
     let dir = tempfile::tempdir().unwrap();
-    write(&dir, "train/cat/1.png", grey([1, 2]));
-    write(&dir, "train/ant/1.PNG", grey([3, 4]));
+    write(&dir, "train/cat/1.png", gray([1, 2]));
+    write(&dir, "train/ant/1.PNG", gray([3, 4]));
     write(&dir, "train/ant/notes.txt", "no image");
-    write(&dir, "test/dog/1.png", grey([5, 6]));
+    write(&dir, "test/dog/1.png", gray([5, 6]));
     let dataset = load(&dir).unwrap();
     assert_eq!(dataset.shape, ImageShape { height: 1, width: 2, channels: 1 });
     assert_eq!((labels(&dataset), dataset.classes), ([vec![0, 1], vec![2]], 3));
@@ -108,8 +108,8 @@ fn png_files_are_numbered_by_the_names_of_their_folders() {
 fn without_sets_every_sixth_image_of_a_class_is_a_test_image() {
     let dir = tempfile::tempdir().unwrap();
     for number in 0..7 {
-        write(&dir, &format!("a/{number}.png"), grey([number, 0]));
-        write(&dir, &format!("b/{number}.png"), grey([100 + number, 0]));
+        write(&dir, &format!("a/{number}.png"), gray([number, 0]));
+        write(&dir, &format!("b/{number}.png"), gray([100 + number, 0]));
     }
     let dataset = load(&dir).unwrap();
     let [train, test] = images(&dataset);
@@ -124,7 +124,7 @@ fn without_sets_every_sixth_image_of_a_class_is_a_test_image() {
 #[test]
 fn every_kind_of_png_is_read_as_eight_bits_without_transparency() {
     use png::{BitDepth::*, ColorType::*};
-    for (colour, depth, data, expected) in [
+    for (color, depth, data, expected) in [
         (Rgb, Eight, vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 4, 5, 6]),
         (Rgba, Eight, vec![1, 2, 3, 0, 4, 5, 6, 9], vec![1, 2, 3, 4, 5, 6]),
         (GrayscaleAlpha, Eight, vec![1, 0, 4, 9], vec![1, 4]),
@@ -133,29 +133,29 @@ fn every_kind_of_png_is_read_as_eight_bits_without_transparency() {
         (Indexed, Eight, vec![1, 0], vec![40, 50, 60, 10, 20, 30]),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        write(&dir, "train/a/1.png", png(2, 1, colour, depth, &data));
-        write(&dir, "test/a/1.png", png(2, 1, colour, depth, &data));
-        assert_eq!(images(&load(&dir).unwrap())[0], [expected], "{colour:?}");
+        write(&dir, "train/a/1.png", png(2, 1, color, depth, &data));
+        write(&dir, "test/a/1.png", png(2, 1, color, depth, &data));
+        assert_eq!(images(&load(&dir).unwrap())[0], [expected], "{color:?}");
     }
 }
 
 #[test]
 fn png_files_that_do_not_go_together_are_named() {
-    let colour = png(2, 1, png::ColorType::Rgb, png::BitDepth::Eight, &[0; 6]);
+    let color = png(2, 1, png::ColorType::Rgb, png::BitDepth::Eight, &[0; 6]);
     let tall = png(1, 2, png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 2]);
-    for (other, found) in [(colour, "1 x 2 pixels, colour"), (tall, "2 x 1 pixels, grey")] {
+    for (other, found) in [(color, "1 x 2 pixels, color"), (tall, "2 x 1 pixels, gray")] {
         let dir = tempfile::tempdir().unwrap();
-        write(&dir, "train/a/1.png", grey([0, 0]));
+        write(&dir, "train/a/1.png", gray([0, 0]));
         write(&dir, "test/a/2.png", other);
-        let expected = "expected 1 x 2 pixels, grey, as in train/a/1.png";
+        let expected = "expected 1 x 2 pixels, gray, as in train/a/1.png";
         assert_eq!(refusal(&dir), format!("test/a/2.png: at byte 16: found {found}, {expected}"));
     }
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "train/a/1.png", "no PNG");
-    write(&dir, "test/a/1.png", grey([0, 0]));
+    write(&dir, "test/a/1.png", gray([0, 0]));
     assert!(refusal(&dir).starts_with("train/a/1.png: cannot be read beyond byte 0: "), "{}", refusal(&dir));
     let dir = tempfile::tempdir().unwrap();
-    write(&dir, "a/1.png", grey([0, 0]));
+    write(&dir, "a/1.png", gray([0, 0]));
     assert!(refusal(&dir).ends_with("found no file named CLASS/*.png, of which some train and some test"));
 }
 
@@ -257,12 +257,12 @@ proptest! {
     ) {
         let (name, valid) = match which {
             0 => ("train_images.npy", npy("|u1", "(2, 1, 2)", &[1, 2, 3, 4])),
-            1 => ("train/a/1.png", grey([1, 2])),
+            1 => ("train/a/1.png", gray([1, 2])),
             _ => ("mine.safetensors", safetensors::serialize([("a", safetensors::tensor::TensorView::new(
                 safetensors::Dtype::U8, vec![2], &[1, 2]).unwrap())], None).unwrap()),
         };
         let dir = tempfile::tempdir().unwrap();
-        write(&dir, "test/a/1.png", grey([1, 2]));
+        write(&dir, "test/a/1.png", gray([1, 2]));
         let mut changed = valid.clone();
         changed[at.index(valid.len())] = byte;
         write(&dir, name, &changed);

@@ -19,15 +19,15 @@ const TRAIN: &str = "fashion_mnist/train/0000.parquet";
 const TEST: &str = "fashion_mnist/test/0000.parquet";
 const COMMIT: &str = "0123456789012345678901234567890123456789";
 
-fn png(width: u32, height: u32, colour: png::ColorType, data: &[u8]) -> Vec<u8> {
+fn png(width: u32, height: u32, color: png::ColorType, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(colour);
+    encoder.set_color(color);
     encoder.write_header().unwrap().write_image_data(data).unwrap();
     bytes
 }
 
-/// A grey image of 28 by 28 in one shade.
+/// A gray image of 28 by 28 in one shade.
 fn shade(shade: u8) -> Vec<u8> {
     png(28, 28, png::ColorType::Grayscale, &[shade; 784])
 }
@@ -186,7 +186,7 @@ fn a_filled_cache_needs_no_server() {
 }
 
 #[test]
-fn colour_images_are_upright_here_and_in_candles_own_form() {
+fn color_images_are_upright_here_and_in_candles_own_form() {
     let mut pixels = vec![0; 3072];
     // Row 0, column 5 is red 200.
     pixels[15] = 200;

@@ -107,7 +107,7 @@ pub enum DatasetName {
     Mnist,
     /// Articles of clothing
     FashionMnist,
-    /// Small colour photographs of ten classes
+    /// Small color photographs of ten classes
     #[value(name = "cifar10")]
     #[serde(rename = "cifar10")]
     Cifar10,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use hebbian_classifier::Labelled;
+use hebbian_classifier::Labeled;
 use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
 use serde_json::{Value, json};
 
@@ -37,11 +37,11 @@ pub struct Data {
     /// Number of classes.
     pub classes: usize,
     /// What is trained on.
-    pub train: Labelled,
+    pub train: Labeled,
     /// What choices are made by; `None` when all images train.
-    pub validation: Option<Labelled>,
+    pub validation: Option<Labeled>,
     /// What is reported.
-    pub test: Labelled,
+    pub test: Labeled,
 }
 
 impl Data {
@@ -60,24 +60,24 @@ impl Data {
         let common = experiment.common();
         let dataset = dataset(common)?;
         let split = split(&dataset, common)?;
-        let labelled = |examples: &Examples| {
+        let labeled = |examples: &Examples| {
             let inputs = prepare(examples.images(), dataset.shape)?;
             let labels = examples.labels().to_device(inputs.device())?;
-            anyhow::Ok(Labelled::new(inputs, labels)?)
+            anyhow::Ok(Labeled::new(inputs, labels)?)
         };
         for (field, size) in experiment.batch_sizes() {
             let most = split.train.len();
             let allowed = format!("1 to the training images ({most})");
             flagged("", Invalid::unless((1..=most).contains(&size), field, size, allowed))?;
         }
-        let validation = (!split.validation.is_empty()).then(|| labelled(&split.validation)).transpose()?;
-        let train = labelled(&split.train)?;
+        let validation = (!split.validation.is_empty()).then(|| labeled(&split.validation)).transpose()?;
+        let train = labeled(&split.train)?;
         let ImageShape { height, width, .. } = dataset.shape;
         Ok(Self {
             shape: ImageShape { channels: train.inputs().dim(1)? / (height * width), ..dataset.shape },
             train,
             validation,
-            test: labelled(&split.test)?,
+            test: labeled(&split.test)?,
             name: dataset.name,
             classes: dataset.classes,
         })
@@ -94,7 +94,7 @@ impl Subject for Data {
     }
 
     fn summary(&self) -> Value {
-        let validation = self.validation.as_ref().map_or(0, Labelled::len);
+        let validation = self.validation.as_ref().map_or(0, Labeled::len);
         json!({
             "name": self.name, "train": self.train.len(), "validation": validation, "test": self.test.len(),
         })

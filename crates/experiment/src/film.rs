@@ -52,7 +52,7 @@ impl Shooting {
     fn shoot<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
         let title = format!("{}, step {step} of {}", rule.name(), self.steps);
         let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10));
-        let fields = fields.scale(Scale::PerUnit).few_colours().width(WIDTH).title(title);
+        let fields = fields.scale(Scale::PerUnit).few_colors().width(WIDTH).title(title);
         Ok(self.film.push(&fields.draw()?)?)
     }
 

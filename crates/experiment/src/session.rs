@@ -8,7 +8,7 @@ use candle_core::{Device, Error};
 use candle_nn::Module;
 use hebbian::{Ended, Event, Fit, FitConfig, LearningRule};
 use hebbian_classifier::{
-    DescentConfig, Epoch, Labelled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
+    DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
 use hebbian_plots::Picture;
 use hebbian_training::Checkpoint;
@@ -166,8 +166,8 @@ impl<D: Subject> Session<D> {
         (place, phase): (Place<'_>, Phase),
         network: &dyn Network,
         config: &DescentConfig,
-        examples: &Labelled,
-        judged: &[(&'static str, &Labelled)],
+        examples: &Labeled,
+        judged: &[(&'static str, &Labeled)],
     ) -> Result<()> {
         self.metrics.retain(|metric| !metric.is_of(place, phase))?;
         let what = if phase == Phase::Learn { "learn" } else { "read out" };
@@ -253,7 +253,7 @@ impl Session {
     ) -> Result<Row> {
         let _span = tracing::info_span!("read out", name = place.name).entered();
         let begin = Instant::now();
-        let of = |examples: &Labelled| examples.with_inputs(respond(layer, examples.inputs())?);
+        let of = |examples: &Labeled| examples.with_inputs(respond(layer, examples.inputs())?);
         let train = of(&self.data.train)?;
         let features_seconds = begin.elapsed().as_secs_f64();
         let validation = self.data.validation.as_ref().map(of).transpose()?;
@@ -292,17 +292,17 @@ impl Session {
 }
 
 fn judged<'a>(
-    validation: Option<&'a Labelled>,
-    test: Option<&'a Labelled>,
-) -> Vec<(&'static str, &'a Labelled)> {
+    validation: Option<&'a Labeled>,
+    test: Option<&'a Labeled>,
+) -> Vec<(&'static str, &'a Labeled)> {
     let sets = [("validation", validation), ("test", test)];
     sets.into_iter().filter_map(|(name, set)| Some((name, set?))).collect()
 }
 
 /// A row of nothing but accuracies, for training, validation and test examples.
-fn judge<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labelled>; 3]) -> Result<Row> {
+fn judge<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labeled>; 3]) -> Result<Row> {
     let accuracy =
-        |set: Option<&Labelled>| set.map(|set| anyhow::Ok(evaluate(model, set, loss)?.accuracy)).transpose();
+        |set: Option<&Labeled>| set.map(|set| anyhow::Ok(evaluate(model, set, loss)?.accuracy)).transpose();
     let [train, validation, test] = sets.map(accuracy);
     Ok(Row {
         train_accuracy: train?,

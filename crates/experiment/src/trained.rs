@@ -10,7 +10,7 @@ use clap::Args;
 use hebbian::{KrotovHopfield, LearningRule, rule};
 use hebbian_classifier::{Features, SoftmaxRegression, respond};
 use hebbian_datasets::ImageShape;
-use hebbian_datasets::transforms::{Threshold, binarise, scale};
+use hebbian_datasets::transforms::{Threshold, binarize, scale};
 use hebbian_training::{Checkpoint, Metadata};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ impl Trained {
         let rule = rule::from_checkpoint(checkpoint)?;
         let image = image_shape(metadata.image, rule.weights()?.dim(1)?)?;
         let described = metadata.features.clone().unwrap_or(Value::Null);
-        let threshold = described.get("binarise").and_then(Value::as_str);
+        let threshold = described.get("binarize").and_then(Value::as_str);
         let threshold = threshold.map(str::parse).transpose().map_err(|allowed: String| {
             anyhow::anyhow!("the checkpoint's threshold for pixels is not known; {allowed}")
         })?;
@@ -123,7 +123,7 @@ impl Trained {
     /// makes of them, `(images, features)`.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor> {
         let inputs = match self.threshold {
-            Some(threshold) => binarise(pixels, threshold, &self.device)?,
+            Some(threshold) => binarize(pixels, threshold, &self.device)?,
             None => scale(pixels, &self.device)?,
         };
         match &self.features {
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn squares_are_recognised_grey_before_colour_and_nothing_else() {
+    fn squares_are_recognized_gray_before_color_and_nothing_else() {
         let shape =
             |inputs| image_shape(None, inputs).map(|shape| (shape.height, shape.width, shape.channels));
         assert_eq!(shape(784).unwrap(), (28, 28, 1));

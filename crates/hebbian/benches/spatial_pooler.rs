@@ -14,7 +14,7 @@ const WARM: usize = 2000;
 fn batches(device: &Device) -> Result<Vec<Tensor>> {
     let mnist = Dataset::mnist().map_err(Error::wrap)?;
     let images = mnist.train.images().narrow(0, 0, 10_000)?;
-    let inputs = transforms::binarise(&images, transforms::Threshold::Mean, device);
+    let inputs = transforms::binarize(&images, transforms::Threshold::Mean, device);
     inputs.map_err(Error::wrap)?.chunk(10_000 / BATCH, 0)
 }
 
@@ -23,7 +23,7 @@ fn topology() -> SpatialPoolerConfig {
     SpatialPoolerConfig {
         units: 28 * 28 * 16,
         sparsity: 0.1,
-        pool: PotentialPool::Neighbourhood {
+        pool: PotentialPool::Neighborhood {
             image: [28, 28],
             grid: [28, 28],
             radius: 7,

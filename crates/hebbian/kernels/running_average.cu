@@ -1,6 +1,6 @@
 // m_t = m_(t-1) + rate (x_t - m_(t-1)) along time.
 //
-// Grid: a thread a unit, which walks through time; neighbours read neighbouring values. Memory: each value is read and
+// Grid: a thread a unit, which walks through time; neighbors read neighboring values. Memory: each value is read and
 // written once.
 extern "C" __global__ void running_average(
     const float *values, const float *before, float *averages, const float rate, const unsigned times,

@@ -11,7 +11,7 @@
 //!
 //! The two rates are what makes it work. One rate for all synapses teaches the units to ignore inputs, since most
 //! inputs are off most of the time; a rate only where the input is on forgets too slowly. Every so many frames of an
-//! epoch, the first included, the rows are brought back to one size ([`Normalisation`]).
+//! epoch, the first included, the rows are brought back to one size ([`Normalization`]).
 //!
 //! A batch is a stretch of time: `learn` goes on from the average that the last batch left, and an epoch begins from
 //! zero. `forward` always begins from zero.
@@ -30,7 +30,7 @@
 //! let frames = Tensor::new(&frames, &Device::Cpu)?;
 //!
 //! let config = InvarianceConfig { units: 2, init_max: 1.0, off_rate: 0.05, ..Default::default() };
-//! let config = InvarianceConfig { normalisation: None, ..config };
+//! let config = InvarianceConfig { normalization: None, ..config };
 //! let mut rule = Invariance::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
 //! let error_before = rule.relative_error(&frames)?;
 //! for epoch in 0..300 {
@@ -71,7 +71,8 @@ pub struct InvarianceConfig {
     /// Whether a schedule lowers the two rates. Where they fall, units that have lost their inputs do not come back.
     pub annealed: bool,
     /// How rows are brought back to one size, if they are.
-    pub normalisation: Option<Normalisation>,
+    #[serde(alias = "normalisation")]
+    pub normalization: Option<Normalization>,
     /// Frames a step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
     /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed, while the averages follow frame by frame; `docs/cuda.md` says what that does to the results.
@@ -82,7 +83,7 @@ pub struct InvarianceConfig {
 /// Rows of weights brought back to one size every so many frames.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Normalisation {
+pub struct Normalization {
     /// Frames from one to the next, counted from the first frame of an epoch, after which it happens too.
     pub every: usize,
     /// What the size of a row becomes.
@@ -111,13 +112,13 @@ impl Default for InvarianceConfig {
             floor: 1e-10,
             init_max: 0.1,
             annealed: false,
-            normalisation: Some(Normalisation::default()),
+            normalization: Some(Normalization::default()),
             minibatch: 1,
         }
     }
 }
 
-impl Default for Normalisation {
+impl Default for Normalization {
     fn default() -> Self {
         Self { every: 2000, size: 9.0, of: RowSize::Sum }
     }
@@ -137,7 +138,7 @@ impl InvarianceConfig {
         Invalid::unless(smallest, "floor", self.floor, "a number of at least 1.2e-38")?;
         Invalid::unless(positive(self.init_max), "init_max", self.init_max, "a number above 0")?;
         Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
-        let Some(Normalisation { every, size, .. }) = self.normalisation else { return Ok(()) };
+        let Some(Normalization { every, size, .. }) = self.normalization else { return Ok(()) };
         Invalid::unless((1..=MOST_FRAMES).contains(&every), "every", every, format!("1 to {MOST_FRAMES}"))?;
         Invalid::unless(positive(size), "size", size, "a number above 0")
     }
@@ -213,7 +214,7 @@ impl Invariance {
     }
 
     fn every(&self) -> usize {
-        self.config.normalisation.map_or(1, |normalisation| normalisation.every)
+        self.config.normalization.map_or(1, |normalization| normalization.every)
     }
 }
 
@@ -275,7 +276,7 @@ impl LearningRule for Invariance {
             on_rate: config.on_rate * self.anneal,
             off_rate: config.off_rate * self.anneal,
             floor: config.floor,
-            normalise: config.normalisation.map(|Normalisation { every, size, of }| RowScale {
+            normalize: config.normalization.map(|Normalization { every, size, of }| RowScale {
                 every,
                 size,
                 by_maximum: of == RowSize::Maximum,
@@ -325,8 +326,8 @@ mod tests {
     use super::*;
 
     fn config() -> InvarianceConfig {
-        let normalisation = Some(Normalisation { every: 7, size: 2.0, of: RowSize::Sum });
-        InvarianceConfig { units: 6, normalisation, ..Default::default() }
+        let normalization = Some(Normalization { every: 7, size: 2.0, of: RowSize::Sum });
+        InvarianceConfig { units: 6, normalization, ..Default::default() }
     }
 
     fn rule(config: InvarianceConfig) -> Result<Invariance> {
@@ -344,8 +345,8 @@ mod tests {
 
     #[test]
     fn a_field_outside_its_range_is_named_with_what_is_allowed() {
-        let every = |every| Some(Normalisation { every, ..Default::default() });
-        let size = |size| Some(Normalisation { size, ..Default::default() });
+        let every = |every| Some(Normalization { every, ..Default::default() });
+        let size = |size| Some(Normalization { size, ..Default::default() });
         let cases = [
             (InvarianceConfig { units: 0, ..config() }, "units = 0 is not allowed: at least 1"),
             (InvarianceConfig { average_rate: 0.0, ..config() }, "average_rate = 0 is not allowed: above 0"),
@@ -354,8 +355,8 @@ mod tests {
             (InvarianceConfig { off_rate: -1.0, ..config() }, "off_rate = -1 is not allowed"),
             (InvarianceConfig { floor: 0.0, ..config() }, "floor = 0 is not allowed"),
             (InvarianceConfig { init_max: 0.0, ..config() }, "init_max = 0 is not allowed"),
-            (InvarianceConfig { normalisation: every(0), ..config() }, "every = 0 is not allowed: 1 to"),
-            (InvarianceConfig { normalisation: size(0.0), ..config() }, "size = 0 is not allowed"),
+            (InvarianceConfig { normalization: every(0), ..config() }, "every = 0 is not allowed: 1 to"),
+            (InvarianceConfig { normalization: size(0.0), ..config() }, "size = 0 is not allowed"),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();
@@ -364,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_normalised_after_the_first_frame_of_an_epoch_and_then_every_so_many() -> Result<()> {
+    fn rows_are_normalized_after_the_first_frame_of_an_epoch_and_then_every_so_many() -> Result<()> {
         let mut rule = rule(config())?;
         for epoch in 0..2 {
             rule.begin_epoch(epoch)?;
@@ -430,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_blank_frame_is_legal_and_lets_the_average_fall() -> Result<()> {
-        let mut rule = rule(InvarianceConfig { normalisation: None, ..config() })?;
+        let mut rule = rule(InvarianceConfig { normalization: None, ..config() })?;
         rule.learn(&frames(0)?)?;
         let before = rule.average()?.to_vec1::<f32>()?;
         rule.learn(&Tensor::zeros((1, 70), DType::F32, &Device::Cpu)?)?;

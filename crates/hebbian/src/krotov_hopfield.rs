@@ -8,7 +8,7 @@
 //! w_u ← w_u + rate Δ_u / max|Δ|
 //! ```
 //!
-//! A unit that keeps winning converges to norm 1 in the Lebesgue p-norm. There is no other normalisation: a unit that
+//! A unit that keeps winning converges to norm 1 in the Lebesgue p-norm. There is no other normalization: a unit that
 //! never wins and is never repelled keeps its random beginning.
 //!
 //! Source: D. Krotov, J. J. Hopfield, "Unsupervised learning by competing hidden units", PNAS 116 (2019),

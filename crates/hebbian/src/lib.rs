@@ -15,7 +15,7 @@ pub mod stack;
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use fit::{Ended, Event, Fit, FitConfig, Observers, Report, SaveCheckpoint};
 pub use foldiak::{Foldiak, FoldiakConfig, Init};
-pub use invariance::{Invariance, InvarianceConfig, Normalisation, RowSize};
+pub use invariance::{Invariance, InvarianceConfig, Normalization, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use ops::Settling;

@@ -531,9 +531,9 @@ mod tests {
     #[test]
     fn inputs_that_are_not_binary_or_not_as_many_are_refused() -> Result<()> {
         let mut pooler = pooler(small())?;
-        let grey = Tensor::full(0.5f32, (1, INPUTS), &Device::Cpu)?;
-        let message = refusal(pooler.learn(&grey));
-        assert_eq!(message, "input 0 holds a value other than 0 and 1: binarise the inputs of a pooler");
+        let gray = Tensor::full(0.5f32, (1, INPUTS), &Device::Cpu)?;
+        let message = refusal(pooler.learn(&gray));
+        assert_eq!(message, "input 0 holds a value other than 0 and 1: binarize the inputs of a pooler");
         let narrow = Tensor::zeros((1, INPUTS - 1), DType::U8, &Device::Cpu)?;
         assert_eq!(refusal(pooler.encode_indices(&narrow)), "the pooler takes 70 inputs, these rows have 69");
         Ok(())
@@ -699,8 +699,8 @@ mod tests {
     #[test]
     fn minibatches_of_inputs_that_are_not_binary_are_refused_too() -> Result<()> {
         let mut pooler = pooler(SpatialPoolerConfig { minibatch: 5, ..small() })?;
-        let grey = Tensor::full(0.5f32, (2, INPUTS), &Device::Cpu)?;
-        assert!(refusal(pooler.learn(&grey)).starts_with("input 0 holds a value other than 0 and 1"));
+        let gray = Tensor::full(0.5f32, (2, INPUTS), &Device::Cpu)?;
+        assert!(refusal(pooler.learn(&gray)).starts_with("input 0 holds a value other than 0 and 1"));
         Ok(())
     }
 

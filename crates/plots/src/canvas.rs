@@ -55,9 +55,9 @@ impl DrawingBackend for Canvas {
         Ok(())
     }
 
-    fn draw_pixel(&mut self, (x, y): BackendCoord, colour: BackendColor) -> Drawn {
+    fn draw_pixel(&mut self, (x, y): BackendCoord, color: BackendColor) -> Drawn {
         if let (Ok(x), Ok(y)) = (x.try_into(), y.try_into()) {
-            self.0.blend(x, y, colour.rgb.into(), colour.alpha.clamp(0.0, 1.0) as f32);
+            self.0.blend(x, y, color.rgb.into(), color.alpha.clamp(0.0, 1.0) as f32);
         }
         Ok(())
     }

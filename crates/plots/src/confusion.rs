@@ -1,13 +1,13 @@
 //! Which classes are taken for which.
 
-use crate::picture::{Colour, Picture, WHITE};
+use crate::picture::{Color, Picture, WHITE};
 use crate::text::{Align, INK, Text};
 use crate::{Error, Result};
 
-const LINE: Colour = [225, 225, 225];
-const FAINT: Colour = [170, 170, 170];
-const RIGHT: Colour = [120, 175, 225];
-const WRONG: Colour = [245, 120, 100];
+const LINE: Color = [225, 225, 225];
+const FAINT: Color = [170, 170, 170];
+const RIGHT: Color = [120, 175, 225];
+const WRONG: Color = [245, 120, 100];
 const TITLE_HEIGHT: usize = 52;
 const MARGIN: usize = 22;
 const TEXT: f32 = 20.0;
@@ -71,7 +71,7 @@ impl ConfusionMatrix {
                 let (x, y) = (grid.left + column * grid.cell + 1, grid.top + row * grid.cell + 1);
                 picture.fill(x, y, grid.cell - 1, grid.cell - 1, self.tint(row, column));
                 let words = count.to_string();
-                let text = Text::new(&words, TEXT).colour(if count == 0 { FAINT } else { INK });
+                let text = Text::new(&words, TEXT).color(if count == 0 { FAINT } else { INK });
                 let (x, y) = (grid.middle(grid.left, column), grid.middle(grid.top, row));
                 text.fit(grid.cell as f32 - 8.0)?.draw(picture, x, y, Align::Middle)?;
             }
@@ -108,16 +108,16 @@ impl ConfusionMatrix {
         Ok(widest)
     }
 
-    fn tint(&self, row: usize, column: usize) -> Colour {
+    fn tint(&self, row: usize, column: usize) -> Color {
         let count = self.counts[row][column];
-        let (colour, whole) = if row == column {
+        let (color, whole) = if row == column {
             (RIGHT, self.counts[row].iter().fold(0u64, |sum, &count| sum.saturating_add(count)))
         } else {
             (WRONG, self.most_frequent_error())
         };
         let strength = if whole == 0 { 0.0 } else { count as f64 / whole as f64 };
         [0, 1, 2].map(|c| {
-            let (paper, full) = (f64::from(WHITE[c]), f64::from(colour[c]));
+            let (paper, full) = (f64::from(WHITE[c]), f64::from(color[c]));
             (paper + strength * (full - paper)).round() as u8
         })
     }

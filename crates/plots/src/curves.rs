@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::canvas::Canvas;
-use crate::picture::{Colour, Picture};
+use crate::picture::{Color, Picture};
 use crate::text::Text;
 use crate::{Error, Result};
 
@@ -31,8 +31,8 @@ const PEN: u32 = 10;
 const GRID: RGBColor = RGBColor(232, 232, 232);
 const SPINE: RGBColor = RGBColor(120, 120, 120);
 
-/// Okabe and Ito's colours, which colour-blind readers can tell apart, the strongest first.
-const HUES: [Colour; 6] =
+/// Okabe and Ito's colors, which color-blind readers can tell apart, the strongest first.
+const HUES: [Color; 6] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
 /// How a series is drawn.
@@ -51,7 +51,7 @@ pub struct Series {
     pub name: String,
     /// `(x, y)` in drawing order; points that are not finite are skipped.
     pub points: Vec<(f64, f64)>,
-    /// Which colour; series of one hue read as belonging together. After six the colours repeat.
+    /// Which color; series of one hue read as belonging together. After six the colors repeat.
     pub hue: usize,
     /// Solid or dashed.
     pub line: Line,
@@ -325,8 +325,8 @@ mod tests {
         Curves { series: vec![Series::solid("line", 0, points)], ..Curves::default() }
     }
 
-    fn pixels_of(picture: &Picture, colour: Colour) -> usize {
-        picture.pixels().as_chunks::<3>().0.iter().filter(|&&pixel| pixel == colour).count()
+    fn pixels_of(picture: &Picture, color: Color) -> usize {
+        picture.pixels().as_chunks::<3>().0.iter().filter(|&&pixel| pixel == color).count()
     }
 
     #[test]

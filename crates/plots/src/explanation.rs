@@ -1,6 +1,6 @@
 //! Why a layer answered as it did: the input beside the units that it woke, and what each of them says about the classes.
 
-use crate::picture::{Colour, Picture};
+use crate::picture::{Color, Picture};
 use crate::red_white_blue::red_white_blue;
 use crate::text::{Align, Text};
 use crate::{Error, Result};
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub struct Explanation<'a> {
     /// A line above it all.
     pub title: String,
-    /// The input, in [0, 1], row by row; grey, or three values a pixel.
+    /// The input, in [0, 1], row by row; gray, or three values a pixel.
     pub input: &'a [f32],
     /// Its height and width.
     pub image: (usize, usize),
@@ -36,10 +36,10 @@ const SIDE: usize = 168;
 const BARS: usize = 110;
 const GAP: usize = 22;
 const TOP: usize = 76;
-const BORDER: Colour = [205, 205, 205];
-const FOR: Colour = [214, 69, 65];
-const AGAINST: Colour = [65, 105, 214];
-const NEUTRAL: Colour = [90, 90, 90];
+const BORDER: Color = [205, 205, 205];
+const FOR: Color = [214, 69, 65];
+const AGAINST: Color = [65, 105, 214];
+const NEUTRAL: Color = [90, 90, 90];
 
 impl Explanation<'_> {
     /// The input with the probabilities below it, then each unit with its votes, for in red and against in blue, all on one
@@ -85,19 +85,19 @@ impl Explanation<'_> {
         }
     }
 
-    fn pixels(&self, values: &[f32], colour: impl Fn(&[f32]) -> Colour) -> Vec<Colour> {
-        values.chunks(values.len() / (self.image.0 * self.image.1)).map(colour).collect()
+    fn pixels(&self, values: &[f32], color: impl Fn(&[f32]) -> Color) -> Vec<Color> {
+        values.chunks(values.len() / (self.image.0 * self.image.1)).map(color).collect()
     }
 
-    fn panel(&self, picture: &mut Picture, place: usize, name: &str, pixels: &[Colour]) -> Result<()> {
+    fn panel(&self, picture: &mut Picture, place: usize, name: &str, pixels: &[Color]) -> Result<()> {
         let (height, width) = self.image;
         let zoom = (SIDE / height.max(width)).max(1);
         let left = GAP + place * (SIDE + GAP);
         let name = Text::new(name, 16.0).fit(SIDE as f32)?;
         name.draw(picture, (left + SIDE / 2) as f32, (TOP - 16) as f32, Align::Middle)?;
         picture.fill(left - 1, TOP - 1, width * zoom + 2, height * zoom + 2, BORDER);
-        for (at, &colour) in pixels.iter().enumerate() {
-            picture.fill(left + at % width * zoom, TOP + at / width * zoom, zoom, zoom, colour);
+        for (at, &color) in pixels.iter().enumerate() {
+            picture.fill(left + at % width * zoom, TOP + at / width * zoom, zoom, zoom, color);
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ fn bars(
     place: usize,
     values: &[f32],
     limit: f32,
-    colour: impl Fn(f32) -> Colour,
+    color: impl Fn(f32) -> Color,
 ) -> Result<()> {
     let (left, top) = (GAP + place * (SIDE + GAP), TOP + SIDE + GAP);
     let signed = values.iter().any(|&value| value < 0.0);
@@ -122,7 +122,7 @@ fn bars(
         let high = (value.abs() / limit.max(f32::MIN_POSITIVE) * reach as f32).round() as usize;
         let high = high.min(reach);
         let y = if value > 0.0 { zero - high } else { zero };
-        picture.fill(x, y, wide, high, colour(value));
+        picture.fill(x, y, wide, high, color(value));
         if step >= 10.0 {
             let middle = x as f32 + wide as f32 / 2.0;
             let label = class.to_string();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gif::{DecodeOptions, Decoder, Encoder, Frame, MemoryLimit, Repeat};
 
-use crate::picture::{Colour, LARGEST, Picture};
+use crate::picture::{Color, LARGEST, Picture};
 use crate::{Error, Result};
 
 /// The last frame stands two seconds longer than the others, in a GIF's hundredths of a second.
@@ -30,7 +30,7 @@ impl Film {
         Self { delay: (delay.as_millis() / 10).min(60_000) as u16, size: (0, 0), frames: Vec::new() }
     }
 
-    /// Appends a picture of at most 256 colours and of the first picture's size.
+    /// Appends a picture of at most 256 colors and of the first picture's size.
     pub fn push(&mut self, picture: &Picture) -> Result<()> {
         let size = frame_size(picture)?;
         if !self.is_empty() && size != self.size {
@@ -132,14 +132,14 @@ struct Indexed {
 }
 
 impl Indexed {
-    /// Colours are numbered as they appear, so that equal pictures become equal bytes.
+    /// Colors are numbered as they appear, so that equal pictures become equal bytes.
     fn of(picture: &Picture) -> Result<Self> {
         let mut known = HashMap::new();
         let mut frame = Self { palette: Vec::new(), places: Vec::new() };
         let mut previous = None;
         for pixel in picture.pixels().as_chunks::<3>().0 {
             let place = match previous {
-                Some((colour, place)) if colour == pixel => place,
+                Some((color, place)) if color == pixel => place,
                 _ => frame.place(*pixel, &mut known)?,
             };
             previous = Some((pixel, place));
@@ -148,14 +148,14 @@ impl Indexed {
         Ok(frame)
     }
 
-    fn place(&mut self, colour: Colour, known: &mut HashMap<Colour, u8>) -> Result<u8> {
-        if let Some(&place) = known.get(&colour) {
+    fn place(&mut self, color: Color, known: &mut HashMap<Color, u8>) -> Result<u8> {
+        if let Some(&place) = known.get(&color) {
             return Ok(place);
         }
         let place = u8::try_from(known.len())
-            .map_err(|_| Error::argument("picture", "of more than 256 colours", "at most 256 colours"))?;
-        known.insert(colour, place);
-        self.palette.extend(colour);
+            .map_err(|_| Error::argument("picture", "of more than 256 colors", "at most 256 colors"))?;
+        known.insert(color, place);
+        self.palette.extend(color);
         Ok(place)
     }
 
@@ -165,9 +165,9 @@ impl Indexed {
         let Some(frame) = decoder.read_next_frame().map_err(not_a_film)? else { return Ok(None) };
         let places = frame.buffer.to_vec();
         let palette = frame.palette.as_deref().unwrap_or_default();
-        let colours = places.iter().max().map_or(0, |&last| usize::from(last) + 1);
+        let colors = places.iter().max().map_or(0, |&last| usize::from(last) + 1);
         let stands = (frame.left, frame.top, frame.width, frame.height) == whole;
-        match palette.get(..3 * colours) {
+        match palette.get(..3 * colors) {
             Some(palette) if stands && frame.transparent.is_none() => {
                 Ok(Some((Self { palette: palette.to_vec(), places }, frame.delay)))
             }
@@ -182,8 +182,8 @@ impl Indexed {
     }
 
     fn pixels(&self) -> Vec<u8> {
-        let colours = self.palette.as_chunks::<3>().0;
-        self.places.iter().flat_map(|&place| colours[usize::from(place)]).collect()
+        let colors = self.palette.as_chunks::<3>().0;
+        self.places.iter().flat_map(|&place| colors[usize::from(place)]).collect()
     }
 }
 
@@ -217,9 +217,9 @@ mod tests {
 
     const DELAY: Duration = Duration::from_millis(150);
 
-    /// A picture of `colours` colours, other ones for each `epoch`.
-    fn picture(epoch: usize, colours: usize) -> Picture {
-        let pixel = |at: usize| [(at % colours) as u8, (at % colours / 256) as u8, epoch as u8];
+    /// A picture of `colors` colors, other ones for each `epoch`.
+    fn picture(epoch: usize, colors: usize) -> Picture {
+        let pixel = |at: usize| [(at % colors) as u8, (at % colors / 256) as u8, epoch as u8];
         Picture::from_rgb(30, 20, (0..600).flat_map(pixel).collect()).unwrap()
     }
 
@@ -271,11 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_256_colours_fits_and_of_257_does_not() {
+    fn a_picture_of_256_colors_fits_and_of_257_does_not() {
         let mut film = Film::new(DELAY);
         film.push(&picture(0, 256)).unwrap();
         let error = film.push(&picture(0, 257)).unwrap_err();
-        assert_eq!(error.to_string(), "`picture` is of more than 256 colours; expected at most 256 colours");
+        assert_eq!(error.to_string(), "`picture` is of more than 256 colors; expected at most 256 colors");
         assert_eq!(film.len(), 1);
     }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::{Error, Result};
 
 /// Red, green and blue.
-pub(crate) type Colour = [u8; 3];
+pub(crate) type Color = [u8; 3];
 
-pub(crate) const WHITE: Colour = [255, 255, 255];
+pub(crate) const WHITE: Color = [255, 255, 255];
 
 /// 64 megapixels: past any screen, and far below what would exhaust a machine's memory.
 pub(crate) const LARGEST: usize = 1 << 26;
@@ -50,7 +50,7 @@ impl Picture {
         &self.pixels
     }
 
-    /// The colour at column `x` and row `y`, if the picture reaches there.
+    /// The color at column `x` and row `y`, if the picture reaches there.
     pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
         self.offset(x, y).map(|at| [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]])
     }
@@ -103,25 +103,25 @@ impl Picture {
     }
 
     /// What lies outside the picture is not drawn.
-    pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
+    pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color) {
         let (right, bottom) = ((x + width).min(self.width), (y + height).min(self.height));
         for row in y..bottom {
             for column in x..right {
-                self.set(column, row, colour);
+                self.set(column, row, color);
             }
         }
     }
 
-    /// Lays `colour` over the pixel; a `coverage` of 1 hides what was there.
-    pub(crate) fn blend(&mut self, x: usize, y: usize, colour: Colour, coverage: f32) {
+    /// Lays `color` over the pixel; a `coverage` of 1 hides what was there.
+    pub(crate) fn blend(&mut self, x: usize, y: usize, color: Color, coverage: f32) {
         let Some(under) = self.pixel(x, y) else { return };
-        let mix = |c: usize| f32::from(under[c]) + coverage * (f32::from(colour[c]) - f32::from(under[c]));
+        let mix = |c: usize| f32::from(under[c]) + coverage * (f32::from(color[c]) - f32::from(under[c]));
         self.set(x, y, [0, 1, 2].map(|c| mix(c).round() as u8));
     }
 
-    fn set(&mut self, x: usize, y: usize, colour: Colour) {
+    fn set(&mut self, x: usize, y: usize, color: Color) {
         if let Some(at) = self.offset(x, y) {
-            self.pixels[at..at + 3].copy_from_slice(&colour);
+            self.pixels[at..at + 3].copy_from_slice(&color);
         }
     }
 
@@ -150,8 +150,8 @@ fn area(width: usize, height: usize) -> Result<usize> {
 mod tests {
     use super::*;
 
-    fn plain(width: usize, height: usize, colour: Colour) -> Picture {
-        Picture::from_rgb(width, height, colour.repeat(width * height)).unwrap()
+    fn plain(width: usize, height: usize, color: Color) -> Picture {
+        Picture::from_rgb(width, height, color.repeat(width * height)).unwrap()
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::picture::{Colour, Picture};
+use crate::picture::{Color, Picture};
 use crate::red_white_blue::red_white_blue;
 use crate::text::{Align, Text};
 use crate::{Error, Result};
 
-const SEPARATOR: Colour = [205, 205, 205];
+const SEPARATOR: Color = [205, 205, 205];
 const MARGIN: usize = 14;
 /// With a title the grid starts here.
 const BELOW_TITLE: usize = 48;
 const BAR_HEIGHT: usize = 14;
-/// Narrower, and the words under the colour bar would run into each other.
+/// Narrower, and the words under the color bar would run into each other.
 const NARROWEST: usize = 230;
 
 /// What full red and full blue stand for.
@@ -31,7 +31,7 @@ pub enum Scale {
 /// same size. A weight becomes a square of whole pixels; nothing is interpolated.
 ///
 /// Where there are three inputs a pixel, side by side, they are drawn as its red, green and blue: zero is black, or middle
-/// grey if any weight shown is negative.
+/// gray if any weight shown is negative.
 ///
 /// ```
 /// # use candle_core::{DType, Device, Tensor};
@@ -49,7 +49,7 @@ pub struct ReceptiveFields {
     scale: Scale,
     title: Option<String>,
     width: usize,
-    few_colours: bool,
+    few_colors: bool,
 }
 
 impl ReceptiveFields {
@@ -63,7 +63,7 @@ impl ReceptiveFields {
             scale: Scale::default(),
             title: None,
             width: 900,
-            few_colours: false,
+            few_colors: false,
         }
     }
 
@@ -82,12 +82,12 @@ impl ReceptiveFields {
         Self { width, ..self }
     }
 
-    /// Coarser colours, so few that a [`Film`](crate::Film) can hold them; of fields in red and blue nothing changes.
-    pub fn few_colours(self) -> Self {
-        Self { few_colours: true, ..self }
+    /// Coarser colors, so few that a [`Film`](crate::Film) can hold them; of fields in red and blue nothing changes.
+    pub fn few_colors(self) -> Self {
+        Self { few_colors: true, ..self }
     }
 
-    /// Draws the grid with its colour bar. Only the units shown are copied to the host.
+    /// Draws the grid with its color bar. Only the units shown are copied to the host.
     pub fn draw(&self) -> Result<Picture> {
         let units = self.shown_units()?;
         let limits = self.limits(&units);
@@ -101,23 +101,23 @@ impl ReceptiveFields {
         }
         for (cell, (unit, &limit)) in units.iter().zip(&limits).enumerate() {
             let (row, column) = (cell / self.grid.1, cell % self.grid.1);
-            let colours: Vec<Colour> = match unit.as_chunks::<3>() {
-                (pixels, []) if self.is_colour() => {
-                    pixels.iter().map(|pixel| self.colour(pixel, limit, signed)).collect()
+            let colors: Vec<Color> = match unit.as_chunks::<3>() {
+                (pixels, []) if self.is_color() => {
+                    pixels.iter().map(|pixel| self.color(pixel, limit, signed)).collect()
                 }
                 _ => unit.iter().map(|&weight| red_white_blue(f64::from(weight), limit)).collect(),
             };
-            self.draw_unit(&mut picture, &layout, (row, column), &colours);
+            self.draw_unit(&mut picture, &layout, (row, column), &colors);
         }
         let limit = limits.first().copied().unwrap_or(0.0);
-        match self.is_colour() {
+        match self.is_color() {
             true => self.draw_key(&mut picture, &layout, limit, signed)?,
             false => self.draw_bar(&mut picture, &layout, limit)?,
         }
         Ok(picture)
     }
 
-    fn draw_unit(&self, picture: &mut Picture, layout: &Layout, cell: (usize, usize), colours: &[Colour]) {
+    fn draw_unit(&self, picture: &mut Picture, layout: &Layout, cell: (usize, usize), colors: &[Color]) {
         let (height, width) = self.image;
         let zoom = layout.zoom;
         let (left, top) = layout.corner(cell, self.image);
@@ -128,31 +128,31 @@ impl ReceptiveFields {
             height * zoom + 2 * layout.line,
             SEPARATOR,
         );
-        for (pixel, &colour) in colours.iter().enumerate() {
+        for (pixel, &color) in colors.iter().enumerate() {
             let (y, x) = (pixel / width, pixel % width);
-            picture.fill(left + x * zoom, top + y * zoom, zoom, zoom, colour);
+            picture.fill(left + x * zoom, top + y * zoom, zoom, zoom, color);
         }
     }
 
-    fn is_colour(&self) -> bool {
+    fn is_color(&self) -> bool {
         let pixels = self.image.0.saturating_mul(self.image.1);
         self.weights.dims().get(1).is_some_and(|&inputs| Some(inputs) == pixels.checked_mul(3))
     }
 
-    fn colour(&self, pixel: &[f32; 3], limit: f64, signed: bool) -> Colour {
+    fn color(&self, pixel: &[f32; 3], limit: f64, signed: bool) -> Color {
         const FEW: [f64; 3] = [4.0, 6.0, 4.0];
         let share = |weight: f32| if limit > 0.0 { f64::from(weight) / limit } else { 0.0 };
         let bright = |weight: f32| if signed { 0.5 + 0.5 * share(weight) } else { share(weight) };
         std::array::from_fn(|c| {
             let bright = bright(pixel[c]);
-            let bright = if self.few_colours { (bright * FEW[c]).round() / FEW[c] } else { bright };
+            let bright = if self.few_colors { (bright * FEW[c]).round() / FEW[c] } else { bright };
             (255.0 * bright).round() as u8
         })
     }
 
-    /// What the colours of a colour image stand for, in words.
+    /// What the colors of a color image stand for, in words.
     fn draw_key(&self, picture: &mut Picture, layout: &Layout, limit: f64, signed: bool) -> Result<()> {
-        let zero = if signed { "grey is 0" } else { "black is 0" };
+        let zero = if signed { "gray is 0" } else { "black is 0" };
         let words = match self.scale {
             Scale::PerUnit => format!("{zero}, each unit to its own maximum"),
             Scale::Global => format!("{zero}, the largest weight is {}", significant(limit)),
@@ -227,7 +227,7 @@ impl ReceptiveFields {
                 "(units, inputs), at least one unit",
             ));
         }
-        if height.checked_mul(width) != Some(shape[1]) && !self.is_colour() {
+        if height.checked_mul(width) != Some(shape[1]) && !self.is_color() {
             let expected = format!("height * width = {height} * {width}");
             return Err(Error::argument("inputs", shape[1], expected));
         }
@@ -297,8 +297,8 @@ mod tests {
         ReceptiveFields::new(&weights(units), (2, 3), grid)
     }
 
-    /// The colour of an input in a cell of the drawn grid.
-    fn colour(fields: &ReceptiveFields, cell: (usize, usize), (y, x): (usize, usize)) -> Colour {
+    /// The color of an input in a cell of the drawn grid.
+    fn color(fields: &ReceptiveFields, cell: (usize, usize), (y, x): (usize, usize)) -> Color {
         let layout = Layout::of(fields).unwrap();
         let (left, top) = layout.corner(cell, fields.image);
         fields.draw().unwrap().pixel(left + x * layout.zoom, top + y * layout.zoom).unwrap()
@@ -307,23 +307,23 @@ mod tests {
     #[test]
     fn zero_is_white_and_weights_stand_where_the_image_has_them() {
         let fields = fields(2, (1, 2)).scale(Scale::PerUnit);
-        assert_eq!(colour(&fields, (0, 0), (0, 2)), [255, 0, 0]);
-        assert_eq!(colour(&fields, (0, 1), (0, 2)), [0, 0, 255]);
-        assert_eq!(colour(&fields, (0, 1), (1, 0)), WHITE);
+        assert_eq!(color(&fields, (0, 0), (0, 2)), [255, 0, 0]);
+        assert_eq!(color(&fields, (0, 1), (0, 2)), [0, 0, 255]);
+        assert_eq!(color(&fields, (0, 1), (1, 0)), WHITE);
     }
 
     #[test]
     fn a_global_scale_compares_units() {
         let fields = fields(2, (1, 2));
-        assert_eq!(colour(&fields, (0, 0), (0, 2)), [255, 128, 128]);
-        assert_eq!(colour(&fields, (0, 1), (0, 2)), [0, 0, 255]);
+        assert_eq!(color(&fields, (0, 0), (0, 2)), [255, 128, 128]);
+        assert_eq!(color(&fields, (0, 1), (0, 2)), [0, 0, 255]);
     }
 
     #[test]
     fn units_fill_the_grid_row_by_row_and_leave_the_rest_blank() {
         let fields = fields(3, (2, 2)).scale(Scale::PerUnit);
-        assert_eq!(colour(&fields, (1, 0), (0, 2)), [255, 0, 0]);
-        assert_eq!(colour(&fields, (1, 1), (0, 2)), WHITE);
+        assert_eq!(color(&fields, (1, 0), (0, 2)), [255, 0, 0]);
+        assert_eq!(color(&fields, (1, 1), (0, 2)), WHITE);
     }
 
     #[test]
@@ -341,24 +341,24 @@ mod tests {
 
     #[test]
     fn three_inputs_a_pixel_are_red_green_and_blue() {
-        let colours = |weights: [f32; 6]| {
+        let colors = |weights: [f32; 6]| {
             let weights = Tensor::from_slice(&weights, (1, 6), &Device::Cpu).unwrap();
             let fields = ReceptiveFields::new(&weights, (1, 2), (1, 1)).scale(Scale::PerUnit);
-            [0, 1].map(|x| colour(&fields, (0, 0), (0, x)))
+            [0, 1].map(|x| color(&fields, (0, 0), (0, x)))
         };
-        assert_eq!(colours([0.0, 1.0, 2.0, 2.0, 0.0, 0.0]), [[0, 128, 255], [255, 0, 0]]);
-        assert_eq!(colours([0.0, -2.0, 2.0, 1.0, 0.0, 0.0]), [[128, 0, 255], [191, 128, 128]]);
-        assert_eq!(colours([0.0; 6]), [[0; 3]; 2]);
+        assert_eq!(colors([0.0, 1.0, 2.0, 2.0, 0.0, 0.0]), [[0, 128, 255], [255, 0, 0]]);
+        assert_eq!(colors([0.0, -2.0, 2.0, 1.0, 0.0, 0.0]), [[128, 0, 255], [191, 128, 128]]);
+        assert_eq!(colors([0.0; 6]), [[0; 3]; 2]);
     }
 
     #[test]
-    fn a_film_can_hold_colour_fields_in_few_colours() {
+    fn a_film_can_hold_color_fields_in_few_colors() {
         let many = Tensor::arange(0f32, 3072.0, &Device::Cpu).unwrap();
         let shuffled = (many * 7919.0).unwrap().sin().unwrap().reshape((1, 3072)).unwrap();
         let fields = ReceptiveFields::new(&shuffled, (32, 32), (1, 1)).title("epoch 1 of 98765").width(600);
         let mut film = Film::new(std::time::Duration::ZERO);
         assert!(film.push(&fields.draw().unwrap()).is_err());
-        film.push(&fields.few_colours().draw().unwrap()).unwrap();
+        film.push(&fields.few_colors().draw().unwrap()).unwrap();
     }
 
     #[test]
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_has_colours_to_spare_whatever_its_weights_and_title() {
+    fn a_frame_has_colors_to_spare_whatever_its_weights_and_title() {
         let ramp = Tensor::arange(-784f32, 784.0, &Device::Cpu).unwrap().reshape((2, 784)).unwrap();
         let fields = ReceptiveFields::new(&ramp, (28, 28), (1, 2)).title("epoch 1024 of 98765").width(600);
         Film::new(std::time::Duration::ZERO).push(&fields.draw().unwrap()).unwrap();

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, Glyph, InvalidFont, PxScale, ScaleFont, point};
 
 use crate::Result;
-use crate::picture::{Colour, Picture};
+use crate::picture::{Color, Picture};
 
 /// Shades between paper and ink: few, so that a picture with text still fits a GIF palette.
 const SHADES: f32 = 15.0;
 
-/// Below one: the font is light, and thin strokes at these sizes would look grey.
+/// Below one: the font is light, and thin strokes at these sizes would look gray.
 const GAMMA: f32 = 0.75;
 
-pub(crate) const INK: Colour = [30, 30, 30];
+pub(crate) const INK: Color = [30, 30, 30];
 
 static FONT: LazyLock<std::result::Result<FontRef<'static>, InvalidFont>> =
     LazyLock::new(|| FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT));
@@ -31,17 +31,17 @@ pub(crate) enum Align {
 pub(crate) struct Text<'a> {
     words: &'a str,
     size: f32,
-    colour: Colour,
+    color: Color,
 }
 
 impl<'a> Text<'a> {
     /// `size` is the height of a line in pixels.
     pub(crate) fn new(words: &'a str, size: f32) -> Self {
-        Self { words, size, colour: INK }
+        Self { words, size, color: INK }
     }
 
-    pub(crate) fn colour(self, colour: Colour) -> Self {
-        Self { colour, ..self }
+    pub(crate) fn color(self, color: Color) -> Self {
+        Self { color, ..self }
     }
 
     /// Smaller if need be, so that no word is cut off.
@@ -66,7 +66,7 @@ impl<'a> Text<'a> {
 
     fn dab(&self, picture: &mut Picture, x: f32, y: f32, shade: f32) {
         if x >= 0.0 && y >= 0.0 {
-            picture.blend(x as usize, y as usize, self.colour, shade);
+            picture.blend(x as usize, y as usize, self.color, shade);
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn capitals_are_centred_on_the_anchor() {
+    fn capitals_are_centered_on_the_anchor() {
         let mut picture = Picture::white(60, 41).unwrap();
         Text::new("H", 20.0).draw(&mut picture, 30.0, 20.0, Align::Middle).unwrap();
         let rows: Vec<usize> = inked(&picture).iter().map(|at| at.1).collect();

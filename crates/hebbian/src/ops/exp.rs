@@ -1,4 +1,4 @@
-//! `e^x` in plain arithmetic, which vectorises where a call into the C library does not.
+//! `e^x` in plain arithmetic, which vectorizes where a call into the C library does not.
 
 /// `e^x`, to 2e-7 relative; `x` beyond ±87 is taken as ±87.
 ///

@@ -19,7 +19,7 @@ use super::total::total;
 /// w_ji ← w_ji (1 + m_j z_i (v_i - r_i) / max(r_i, floor))     z = on_rate where v > 0, else off_rate
 /// ```
 ///
-/// and then, where [`normalise`](Self::normalise) has a frame to do so, every row is scaled.
+/// and then, where [`normalize`](Self::normalize) has a frame to do so, every row is scaled.
 ///
 /// Or one step for a minibatch of frames: the averages follow frame by frame, but each frame is reconstructed with the
 /// weights that the minibatch began with, and what they add to the weights is summed. Rows are scaled after it, once,
@@ -35,7 +35,7 @@ pub struct InvarianceSteps {
     /// The least that a reconstruction divides by.
     pub floor: f64,
     /// When and to what rows are scaled.
-    pub normalise: Option<RowScale>,
+    pub normalize: Option<RowScale>,
     /// Frames a step, at least 1.
     pub minibatch: usize,
 }
@@ -115,7 +115,7 @@ impl InvarianceSteps {
             let gains = ((&missed * rates)? / reconstruction.maximum(self.floor)?)?;
             let changed = (&now + (&now * averages.t()?.matmul(&gains)?)?)?;
             let count = frames.dim(0)?;
-            now = match self.normalise {
+            now = match self.normalize {
                 Some(scale) if (number..number + count).any(|number| number.is_multiple_of(scale.every)) => {
                     scale.graph(&changed)?
                 }
@@ -249,7 +249,7 @@ impl WithSimd for Step<'_> {
     fn with_simd<S: Simd>(self, _: S) -> f32 {
         let Self { steps, number, weights, workspace, frame } = self;
         let error = steps.step(weights, workspace, frame);
-        if let Some(scale) = steps.normalise
+        if let Some(scale) = steps.normalize
             && number.is_multiple_of(scale.every)
         {
             scale.scale(weights, frame.len());
@@ -332,7 +332,7 @@ mod tests {
         on_rate: 0.05,
         off_rate: 0.005,
         floor: 1e-10,
-        normalise: Some(RowScale { every: 3, size: 2.0, by_maximum: false }),
+        normalize: Some(RowScale { every: 3, size: 2.0, by_maximum: false }),
         minibatch: 1,
     };
 
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_minibatch_follows_the_averages_frame_by_frame_with_the_weights_that_it_began_with() -> Result<()> {
-        let steps = InvarianceSteps { minibatch: 5, normalise: None, ..STEPS };
+        let steps = InvarianceSteps { minibatch: 5, normalize: None, ..STEPS };
         let (weights, frames, average) = case(7, 90, 5, 2)?;
         let begin = weights.copy()?;
         let drive = frames.matmul(&begin.t()?)?;
@@ -405,7 +405,7 @@ mod tests {
         for by_maximum in [false, true] {
             let (weights, frames, average) = case(7, 90, 1, 1)?;
             let steps =
-                InvarianceSteps { normalise: Some(RowScale { every: 5, size: 2.0, by_maximum }), ..STEPS };
+                InvarianceSteps { normalize: Some(RowScale { every: 5, size: 2.0, by_maximum }), ..STEPS };
             let mut workspace = Workspace::of(&weights)?;
             steps.run(&weights, &frames, &average, 10, workspace.as_mut(), &no_update(&Device::Cpu)?)?;
             let sizes = if by_maximum { weights.max(1)? } else { weights.sum(1)? };
@@ -422,7 +422,7 @@ mod tests {
             units in 1usize..40, inputs in 1usize..200, frames in 1usize..8, first in 0usize..5,
             by_maximum: bool, seed in any::<u64>(),
         ) {
-            let steps = InvarianceSteps { normalise: Some(RowScale { every: 3, size: 2.0, by_maximum }), ..STEPS };
+            let steps = InvarianceSteps { normalize: Some(RowScale { every: 3, size: 2.0, by_maximum }), ..STEPS };
             let (weights, frames, average) = case(units, inputs, frames, seed).unwrap();
             let ours = weights.copy().unwrap();
             let mut workspace = Workspace::of(&ours).unwrap();

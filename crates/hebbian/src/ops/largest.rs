@@ -37,7 +37,7 @@ struct Bound {
 }
 
 /// The bound is searched for between two others, of which the lower is reached by more than `k` values and the upper is
-/// passed by fewer. A pass is one vectorised comparison of all values with a guess, and one that counts exactly `k` is
+/// passed by fewer. A pass is one vectorized comparison of all values with a guess, and one that counts exactly `k` is
 /// the last. The first guesses are `near` and, as long as all miss on the same side, ever further from it. Then the guess
 /// is where the counts at the bounds suggest it, which is soon near; every fourth is halfway between the bits of the
 /// bounds, which limits the passes whatever the values.

@@ -71,7 +71,7 @@ impl<T: Copy + Into<f64>, F: Fn(f64) -> T> WithSimd for Block<'_, T, F> {
     }
 }
 
-/// The logistic function itself, to the last bits of an f64. Straight-line arithmetic, so that loops over it vectorise.
+/// The logistic function itself, to the last bits of an f64. Straight-line arithmetic, so that loops over it vectorize.
 #[inline(always)]
 pub(super) fn squash(value: f64) -> f64 {
     1.0 / (1.0 + exp(-value))

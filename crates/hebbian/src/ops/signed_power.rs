@@ -95,7 +95,7 @@ impl InplaceOp2 for Refresh<'_> {
 
 const ROWS_A_TASK: usize = 16;
 
-/// Whole exponents up to 3 are products, which vectorise; `powf` does not. A power that would be subnormal is 0: products
+/// Whole exponents up to 3 are products, which vectorize; `powf` does not. A power that would be subnormal is 0: products
 /// with such numbers take many times longer.
 #[multiversion(targets = "simd")]
 pub(super) fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {

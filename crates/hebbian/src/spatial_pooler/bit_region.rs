@@ -300,7 +300,7 @@ impl Bits {
         match words {
             Ok(words) => Ok(Self { words, a_row: words_of(columns) }),
             Err(row) => {
-                bail!("input {row} holds a value other than 0 and 1: binarise the inputs of a pooler")
+                bail!("input {row} holds a value other than 0 and 1: binarize the inputs of a pooler")
             }
         }
     }

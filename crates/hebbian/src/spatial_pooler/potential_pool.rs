@@ -14,12 +14,13 @@ pub enum PotentialPool {
         fraction: f64,
     },
     /// A share of the inputs in a square around the column's place over the image.
-    Neighbourhood {
+    #[serde(alias = "neighbourhood")]
+    Neighborhood {
         /// Height and width of the image that the inputs are.
         image: [usize; 2],
         /// Height and width of the grid of columns over it; each place holds `units / (height · width)` columns.
         grid: [usize; 2],
-        /// How far the square reaches from its centre: its side is `2 radius + 1`.
+        /// How far the square reaches from its center: its side is `2 radius + 1`.
         radius: usize,
         /// Whether the square goes on at the opposite edge; cut off if not.
         wrap: bool,
@@ -31,14 +32,14 @@ pub enum PotentialPool {
 impl PotentialPool {
     /// Checks every field against its range and names the first that is outside.
     pub fn validate(&self, units: usize) -> std::result::Result<(), Invalid> {
-        let (Self::Anywhere { fraction } | Self::Neighbourhood { fraction, .. }) = *self;
+        let (Self::Anywhere { fraction } | Self::Neighborhood { fraction, .. }) = *self;
         Invalid::unless(
             fraction > 0.0 && fraction <= 1.0,
             "pool_fraction",
             fraction,
             "a number above 0, at most 1",
         )?;
-        let Self::Neighbourhood { image: [height, width], grid: [rows, columns], .. } = *self else {
+        let Self::Neighborhood { image: [height, width], grid: [rows, columns], .. } = *self else {
             return Ok(());
         };
         let named = |size: [usize; 2]| format!("{}x{}", size[0], size[1]);
@@ -52,7 +53,7 @@ impl PotentialPool {
     pub(super) fn inputs(&self) -> Option<usize> {
         match self {
             Self::Anywhere { .. } => None,
-            Self::Neighbourhood { image: [height, width], .. } => Some(height * width),
+            Self::Neighborhood { image: [height, width], .. } => Some(height * width),
         }
     }
 
@@ -62,14 +63,14 @@ impl PotentialPool {
             Self::Anywhere { fraction } => {
                 generator.uniform((units, inputs), 0.0, 1.0, &Device::Cpu)?.lt(*fraction)
             }
-            Self::Neighbourhood { image, grid, radius, wrap, fraction } => {
+            Self::Neighborhood { image, grid, radius, wrap, fraction } => {
                 let mut pools = vec![0u8; units * inputs];
                 let depth = units / (grid[0] * grid[1]);
                 for (column, pool) in pools.chunks_exact_mut(inputs).enumerate() {
                     let place = column / depth;
-                    let centre = [place / grid[1], place % grid[1]];
-                    let centre = [0, 1].map(|axis| (2 * centre[axis] + 1) * image[axis] / (2 * grid[axis]));
-                    let square = square(centre, *image, *radius, *wrap);
+                    let center = [place / grid[1], place % grid[1]];
+                    let center = [0, 1].map(|axis| (2 * center[axis] + 1) * image[axis] / (2 * grid[axis]));
+                    let square = square(center, *image, *radius, *wrap);
                     let size = ((square.len() as f64 * fraction).round() as usize).max(1);
                     for index in generator.permutation(square.len()).into_iter().take(size) {
                         pool[square[index as usize]] = 1;
@@ -81,10 +82,10 @@ impl PotentialPool {
     }
 }
 
-/// The inputs within `radius` of `centre`, each once.
-fn square(centre: [usize; 2], image: [usize; 2], radius: usize, wrap: bool) -> Vec<usize> {
+/// The inputs within `radius` of `center`, each once.
+fn square(center: [usize; 2], image: [usize; 2], radius: usize, wrap: bool) -> Vec<usize> {
     let reach = |axis: usize| -> Vec<usize> {
-        let (at, size) = (centre[axis], image[axis]);
+        let (at, size) = (center[axis], image[axis]);
         match wrap {
             true if 2 * radius + 1 >= size => (0..size).collect(),
             true => (0..=2 * radius).map(|step| (at + size - radius + step) % size).collect(),
@@ -105,8 +106,8 @@ mod tests {
         pools.to_dtype(DType::F32)?.sum(1)?.to_vec1()
     }
 
-    fn neighbourhood(radius: usize, wrap: bool, fraction: f64) -> PotentialPool {
-        PotentialPool::Neighbourhood { image: [28, 28], grid: [28, 28], radius, wrap, fraction }
+    fn neighborhood(radius: usize, wrap: bool, fraction: f64) -> PotentialPool {
+        PotentialPool::Neighborhood { image: [28, 28], grid: [28, 28], radius, wrap, fraction }
     }
 
     #[test]
@@ -119,26 +120,26 @@ mod tests {
 
     #[test]
     fn a_tenth_of_a_wrapped_square_of_side_15_is_23_inputs_everywhere() -> Result<()> {
-        assert_eq!(sizes(&neighbourhood(7, true, 0.1), 2 * 784, 784)?, vec![23.0; 2 * 784]);
+        assert_eq!(sizes(&neighborhood(7, true, 0.1), 2 * 784, 784)?, vec![23.0; 2 * 784]);
         Ok(())
     }
 
     #[test]
     fn a_square_that_does_not_wrap_is_cut_off_at_the_edge() -> Result<()> {
-        let sizes = sizes(&neighbourhood(1, false, 1.0), 784, 784)?;
+        let sizes = sizes(&neighborhood(1, false, 1.0), 784, 784)?;
         assert_eq!((sizes[0], sizes[1], sizes[29]), (4.0, 6.0, 9.0));
         Ok(())
     }
 
     #[test]
     fn a_square_larger_than_the_image_holds_every_input_once() -> Result<()> {
-        assert_eq!(sizes(&neighbourhood(14, true, 1.0), 784, 784)?, vec![784.0; 784]);
+        assert_eq!(sizes(&neighborhood(14, true, 1.0), 784, 784)?, vec![784.0; 784]);
         Ok(())
     }
 
     #[test]
     fn columns_of_a_coarser_grid_stand_in_the_middle_of_their_part_of_the_image() -> Result<()> {
-        let pool = PotentialPool::Neighbourhood {
+        let pool = PotentialPool::Neighborhood {
             image: [28, 28],
             grid: [2, 1],
             radius: 0,

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
     BoostToward, Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
     KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalisation, RowSize, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
+    Normalization, RowSize, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
 };
 use hebbian_training::Generator;
 
@@ -40,9 +40,9 @@ impl Case {
 
 pub fn cases(device: &Device) -> Result<Vec<Case>> {
     let draws = || Generator::new(7, "rules");
-    let grey = Generator::new(0, "inputs").uniform((40, INPUTS), -1.0, 1.0, &Device::Cpu)?.relu()?;
-    let binary = grey.gt(0.4)?.to_dtype(DType::F32)?;
-    let (grey, binary) = (grey.to_device(device)?, binary.to_device(device)?);
+    let gray = Generator::new(0, "inputs").uniform((40, INPUTS), -1.0, 1.0, &Device::Cpu)?.relu()?;
+    let binary = gray.gt(0.4)?.to_dtype(DType::F32)?;
+    let (gray, binary) = (gray.to_device(device)?, binary.to_device(device)?);
 
     let krotov_hopfield = |p, k| {
         let config = KrotovHopfieldConfig { units: 37, p, k, ..Default::default() };
@@ -61,8 +61,8 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         MultiWinner::new(config, INPUTS, &mut draws(), device)
     };
     let invariance = |inputs, of, size, minibatch| {
-        let normalisation = Some(Normalisation { every: 7, size, of });
-        let config = InvarianceConfig { units: 20, normalisation, minibatch, ..Default::default() };
+        let normalization = Some(Normalization { every: 7, size, of });
+        let config = InvarianceConfig { units: 20, normalization, minibatch, ..Default::default() };
         Invariance::new(config, inputs, &mut draws(), device)
     };
     let pooler = |starved, boost_toward, minibatch| {
@@ -86,18 +86,18 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         Learning::Online,
     )?;
     let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
-        ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &grey),
-        ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &grey),
-        ("Krotov-Hopfield, p=2.5", Box::new(krotov_hopfield(2.5, 37)?), &grey),
-        ("CompSpec", Box::new(comp_spec(None)?), &grey),
-        ("charged CompSpec", Box::new(comp_spec(Some(Charge::default()))?), &grey),
-        ("charged CompSpec, brought back", Box::new(comp_spec(Some(charge))?), &grey),
+        ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &gray),
+        ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &gray),
+        ("Krotov-Hopfield, p=2.5", Box::new(krotov_hopfield(2.5, 37)?), &gray),
+        ("CompSpec", Box::new(comp_spec(None)?), &gray),
+        ("charged CompSpec", Box::new(comp_spec(Some(Charge::default()))?), &gray),
+        ("charged CompSpec, brought back", Box::new(comp_spec(Some(charge))?), &gray),
         ("Földiák", Box::new(foldiak(equilibrium)?), &binary),
         ("Földiák, one shot", Box::new(foldiak(Settling::OneShot)?), &binary),
-        ("multi-winner", Box::new(multi_winner(1)?), &grey),
-        ("multi-winner, minibatch 4", Box::new(multi_winner(4)?), &grey),
-        ("invariance", Box::new(invariance(INPUTS, RowSize::Maximum, 0.1, 1)?), &grey),
-        ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Sum, 2.0, 4)?), &grey),
+        ("multi-winner", Box::new(multi_winner(1)?), &gray),
+        ("multi-winner, minibatch 4", Box::new(multi_winner(4)?), &gray),
+        ("invariance", Box::new(invariance(INPUTS, RowSize::Maximum, 0.1, 1)?), &gray),
+        ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Sum, 2.0, 4)?), &gray),
         ("pooler", Box::new(pooler(Starved::Left, BoostToward::Mean, 1)?), &binary),
         ("pooler, lowest", Box::new(pooler(Starved::Lowest { share: 0.1 }, BoostToward::Mean, 1)?), &binary),
         (
@@ -105,7 +105,7 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
             Box::new(pooler(Starved::BelowBest { fraction: 0.9 }, BoostToward::Target, 4)?),
             &binary,
         ),
-        ("stack", Box::new(stack), &grey),
+        ("stack", Box::new(stack), &gray),
     ];
     Ok(cases.into_iter().map(|(name, rule, inputs)| Case { name, rule, inputs: inputs.clone() }).collect())
 }

@@ -4,12 +4,12 @@ use candle_core::{DType, Result, Tensor, bail};
 
 /// Examples `(examples, inputs)` f32 and their labels `(examples)` u32, on one device.
 #[derive(Clone, Debug)]
-pub struct Labelled {
+pub struct Labeled {
     inputs: Tensor,
     labels: Tensor,
 }
 
-impl Labelled {
+impl Labeled {
     /// Refuses inputs and labels that do not belong together.
     pub fn new(inputs: Tensor, labels: Tensor) -> Result<Self> {
         if inputs.rank() != 2 || labels.rank() != 1 || inputs.dim(0)? != labels.dim(0)? {

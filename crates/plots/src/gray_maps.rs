@@ -1,11 +1,11 @@
-//! Maps of numbers side by side in greys: the frames of a stream, and what layers make of them.
+//! Maps of numbers side by side in grays: the frames of a stream, and what layers make of them.
 
 use crate::picture::Picture;
 use crate::{Error, Result};
 
 /// One map: values row by row, drawn from white at 0 to black at `limit` and beyond.
 #[derive(Clone, Copy, Debug)]
-pub struct GreyMap<'a> {
+pub struct GrayMap<'a> {
     /// `height x width` values.
     pub values: &'a [f32],
     /// Height and width.
@@ -20,7 +20,7 @@ const GAP: usize = 12;
 const BORDER: [u8; 3] = [205, 205, 205];
 
 /// All `maps` in one row, each as many whole pixels a value as fit into 200.
-pub fn grey_maps(maps: &[GreyMap<'_>]) -> Result<Picture> {
+pub fn gray_maps(maps: &[GrayMap<'_>]) -> Result<Picture> {
     let mut picture = Picture::white(maps.len() * (SIDE + GAP) + GAP, SIDE + 2 * GAP)?;
     for (place, map) in maps.iter().enumerate() {
         let (height, width) = map.shape;
@@ -33,8 +33,8 @@ pub fn grey_maps(maps: &[GreyMap<'_>]) -> Result<Picture> {
         picture.fill(left - 1, top - 1, width * zoom + 2, height * zoom + 2, BORDER);
         for (at, &value) in map.values.iter().enumerate() {
             let share = (value / map.limit.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
-            let grey = (255.0 * (1.0 - share)).round() as u8;
-            picture.fill(left + at % width * zoom, top + at / width * zoom, zoom, zoom, [grey; 3]);
+            let gray = (255.0 * (1.0 - share)).round() as u8;
+            picture.fill(left + at % width * zoom, top + at / width * zoom, zoom, zoom, [gray; 3]);
         }
     }
     Ok(picture)
@@ -46,19 +46,19 @@ mod tests {
 
     #[test]
     fn zero_is_white_and_the_limit_black() {
-        let map = GreyMap { values: &[0.0, 1.0, 2.0, 9.0], shape: (2, 2), limit: 2.0 };
-        let picture = grey_maps(&[map, map]).unwrap();
-        let colour = |x: usize, y: usize| picture.pixel(x, y).unwrap();
+        let map = GrayMap { values: &[0.0, 1.0, 2.0, 9.0], shape: (2, 2), limit: 2.0 };
+        let picture = gray_maps(&[map, map]).unwrap();
+        let color = |x: usize, y: usize| picture.pixel(x, y).unwrap();
         assert_eq!(
-            [colour(12, 12), colour(112, 12), colour(12, 112), colour(211, 211)],
+            [color(12, 12), color(112, 12), color(12, 112), color(211, 211)],
             [[255; 3], [128; 3], [0; 3], [0; 3]]
         );
-        assert_eq!(colour(224 + 150, 12), [128; 3], "the second map");
+        assert_eq!(color(224 + 150, 12), [128; 3], "the second map");
     }
 
     #[test]
     fn a_map_of_another_size_than_its_shape_is_refused() {
-        let map = GreyMap { values: &[0.0; 3], shape: (2, 2), limit: 1.0 };
-        assert!(grey_maps(&[map]).unwrap_err().to_string().contains("2 x 2"));
+        let map = GrayMap { values: &[0.0; 3], shape: (2, 2), limit: 1.0 };
+        assert!(gray_maps(&[map]).unwrap_err().to_string().contains("2 x 2"));
     }
 }

@@ -1,4 +1,4 @@
-//! The notebook's control: batch normalisation, then softmax, on the pixels themselves.
+//! The notebook's control: batch normalization, then softmax, on the pixels themselves.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -6,16 +6,16 @@ use candle_nn::{BatchNorm, Linear, Module, ModuleT};
 
 use crate::Network;
 
-/// Softmax regression on batch-normalised inputs. If it does as well as a hidden layer, the images alone are as
+/// Softmax regression on batch-normalized inputs. If it does as well as a hidden layer, the images alone are as
 /// telling as the features.
 #[derive(Debug)]
-pub struct NormalisedRegression {
+pub struct NormalizedRegression {
     norm: BatchNorm,
     linear: Linear,
     variables: Vec<Var>,
 }
 
-impl NormalisedRegression {
+impl NormalizedRegression {
     /// Keras's defaults: momentum 0.99 on the running statistics, 0.001 under the root; the linear map begins at zero.
     pub fn new(inputs: usize, classes: usize, device: &Device) -> Result<Self> {
         let zeros = |outputs: usize| Var::zeros(outputs, DType::F32, device);
@@ -35,13 +35,13 @@ impl NormalisedRegression {
     }
 }
 
-impl Module for NormalisedRegression {
+impl Module for NormalizedRegression {
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
         Ok(self.linear.forward(&self.norm.forward_t(inputs, false)?)?.detach())
     }
 }
 
-impl Network for NormalisedRegression {
+impl Network for NormalizedRegression {
     fn descend(
         &self,
         inputs: &Tensor,
