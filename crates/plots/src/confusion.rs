@@ -1,13 +1,13 @@
 //! Which classes are taken for which.
 
-use crate::picture::{Color, Picture, WHITE};
+use crate::picture::{Picture, Rgb, WHITE};
 use crate::text::{Align, INK, Text};
 use crate::{Error, Result};
 
-const LINE: Color = [225, 225, 225];
-const FAINT: Color = [170, 170, 170];
-const RIGHT: Color = [120, 175, 225];
-const WRONG: Color = [245, 120, 100];
+const LINE: Rgb = [225, 225, 225];
+const FAINT: Rgb = [170, 170, 170];
+const RIGHT: Rgb = [120, 175, 225];
+const WRONG: Rgb = [245, 120, 100];
 const TITLE_HEIGHT: usize = 52;
 const MARGIN: usize = 22;
 const TEXT: f32 = 20.0;
@@ -108,7 +108,7 @@ impl ConfusionMatrix {
         Ok(widest)
     }
 
-    fn tint(&self, row: usize, column: usize) -> Color {
+    fn tint(&self, row: usize, column: usize) -> Rgb {
         let count = self.counts[row][column];
         let (color, whole) = if row == column {
             (RIGHT, self.counts[row].iter().fold(0u64, |sum, &count| sum.saturating_add(count)))

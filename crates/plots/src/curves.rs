@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::canvas::Canvas;
-use crate::picture::{Color, Picture};
+use crate::picture::{Picture, Rgb};
 use crate::text::Text;
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ const GRID: RGBColor = RGBColor(232, 232, 232);
 const SPINE: RGBColor = RGBColor(120, 120, 120);
 
 /// Okabe and Ito's colors, which color-blind readers can tell apart, the strongest first.
-const HUES: [Color; 6] =
+const HUES: [Rgb; 6] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
 /// How a series is drawn.
@@ -325,7 +325,7 @@ mod tests {
         Curves { series: vec![Series::solid("line", 0, points)], ..Curves::default() }
     }
 
-    fn pixels_of(picture: &Picture, color: Color) -> usize {
+    fn pixels_of(picture: &Picture, color: Rgb) -> usize {
         picture.pixels().as_chunks::<3>().0.iter().filter(|&&pixel| pixel == color).count()
     }
 

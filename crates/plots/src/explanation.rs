@@ -1,6 +1,6 @@
 //! Why a layer answered as it did: the input beside the units that it woke, and what each of them says about the classes.
 
-use crate::picture::{Color, Picture};
+use crate::picture::{Picture, Rgb};
 use crate::red_white_blue::red_white_blue;
 use crate::text::{Align, Text};
 use crate::{Error, Result};
@@ -36,10 +36,10 @@ const SIDE: usize = 168;
 const BARS: usize = 110;
 const GAP: usize = 22;
 const TOP: usize = 76;
-const BORDER: Color = [205, 205, 205];
-const FOR: Color = [214, 69, 65];
-const AGAINST: Color = [65, 105, 214];
-const NEUTRAL: Color = [90, 90, 90];
+const BORDER: Rgb = [205, 205, 205];
+const FOR: Rgb = [214, 69, 65];
+const AGAINST: Rgb = [65, 105, 214];
+const NEUTRAL: Rgb = [90, 90, 90];
 
 impl Explanation<'_> {
     /// The input with the probabilities below it, then each unit with its votes, for in red and against in blue, all on one
@@ -85,11 +85,11 @@ impl Explanation<'_> {
         }
     }
 
-    fn pixels(&self, values: &[f32], color: impl Fn(&[f32]) -> Color) -> Vec<Color> {
+    fn pixels(&self, values: &[f32], color: impl Fn(&[f32]) -> Rgb) -> Vec<Rgb> {
         values.chunks(values.len() / (self.image.0 * self.image.1)).map(color).collect()
     }
 
-    fn panel(&self, picture: &mut Picture, place: usize, name: &str, pixels: &[Color]) -> Result<()> {
+    fn panel(&self, picture: &mut Picture, place: usize, name: &str, pixels: &[Rgb]) -> Result<()> {
         let (height, width) = self.image;
         let zoom = (SIDE / height.max(width)).max(1);
         let left = GAP + place * (SIDE + GAP);
@@ -109,7 +109,7 @@ fn bars(
     place: usize,
     values: &[f32],
     limit: f32,
-    color: impl Fn(f32) -> Color,
+    color: impl Fn(f32) -> Rgb,
 ) -> Result<()> {
     let (left, top) = (GAP + place * (SIDE + GAP), TOP + SIDE + GAP);
     let signed = values.iter().any(|&value| value < 0.0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gif::{DecodeOptions, Decoder, Encoder, Frame, MemoryLimit, Repeat};
 
-use crate::picture::{Color, LARGEST, Picture};
+use crate::picture::{LARGEST, Picture, Rgb};
 use crate::{Error, Result};
 
 /// The last frame stands two seconds longer than the others, in a GIF's hundredths of a second.
@@ -148,7 +148,7 @@ impl Indexed {
         Ok(frame)
     }
 
-    fn place(&mut self, color: Color, known: &mut HashMap<Color, u8>) -> Result<u8> {
+    fn place(&mut self, color: Rgb, known: &mut HashMap<Rgb, u8>) -> Result<u8> {
         if let Some(&place) = known.get(&color) {
             return Ok(place);
         }

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::{Error, Result};
 
 /// Red, green and blue.
-pub(crate) type Color = [u8; 3];
+pub(crate) type Rgb = [u8; 3];
 
-pub(crate) const WHITE: Color = [255, 255, 255];
+pub(crate) const WHITE: Rgb = [255, 255, 255];
 
 /// 64 megapixels: past any screen, and far below what would exhaust a machine's memory.
 pub(crate) const LARGEST: usize = 1 << 26;
@@ -103,7 +103,7 @@ impl Picture {
     }
 
     /// What lies outside the picture is not drawn.
-    pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color) {
+    pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, color: Rgb) {
         let (right, bottom) = ((x + width).min(self.width), (y + height).min(self.height));
         for row in y..bottom {
             for column in x..right {
@@ -113,13 +113,13 @@ impl Picture {
     }
 
     /// Lays `color` over the pixel; a `coverage` of 1 hides what was there.
-    pub(crate) fn blend(&mut self, x: usize, y: usize, color: Color, coverage: f32) {
+    pub(crate) fn blend(&mut self, x: usize, y: usize, color: Rgb, coverage: f32) {
         let Some(under) = self.pixel(x, y) else { return };
         let mix = |c: usize| f32::from(under[c]) + coverage * (f32::from(color[c]) - f32::from(under[c]));
         self.set(x, y, [0, 1, 2].map(|c| mix(c).round() as u8));
     }
 
-    fn set(&mut self, x: usize, y: usize, color: Color) {
+    fn set(&mut self, x: usize, y: usize, color: Rgb) {
         if let Some(at) = self.offset(x, y) {
             self.pixels[at..at + 3].copy_from_slice(&color);
         }
@@ -150,7 +150,7 @@ fn area(width: usize, height: usize) -> Result<usize> {
 mod tests {
     use super::*;
 
-    fn plain(width: usize, height: usize, color: Color) -> Picture {
+    fn plain(width: usize, height: usize, color: Rgb) -> Picture {
         Picture::from_rgb(width, height, color.repeat(width * height)).unwrap()
     }
 

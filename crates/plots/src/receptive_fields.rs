@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::picture::{Color, Picture};
+use crate::picture::{Picture, Rgb};
 use crate::red_white_blue::red_white_blue;
 use crate::text::{Align, Text};
 use crate::{Error, Result};
 
-const SEPARATOR: Color = [205, 205, 205];
+const SEPARATOR: Rgb = [205, 205, 205];
 const MARGIN: usize = 14;
 /// With a title the grid starts here.
 const BELOW_TITLE: usize = 48;
@@ -101,7 +101,7 @@ impl ReceptiveFields {
         }
         for (cell, (unit, &limit)) in units.iter().zip(&limits).enumerate() {
             let (row, column) = (cell / self.grid.1, cell % self.grid.1);
-            let colors: Vec<Color> = match unit.as_chunks::<3>() {
+            let colors: Vec<Rgb> = match unit.as_chunks::<3>() {
                 (pixels, []) if self.is_color() => {
                     pixels.iter().map(|pixel| self.color(pixel, limit, signed)).collect()
                 }
@@ -117,7 +117,7 @@ impl ReceptiveFields {
         Ok(picture)
     }
 
-    fn draw_unit(&self, picture: &mut Picture, layout: &Layout, cell: (usize, usize), colors: &[Color]) {
+    fn draw_unit(&self, picture: &mut Picture, layout: &Layout, cell: (usize, usize), colors: &[Rgb]) {
         let (height, width) = self.image;
         let zoom = layout.zoom;
         let (left, top) = layout.corner(cell, self.image);
@@ -139,7 +139,7 @@ impl ReceptiveFields {
         self.weights.dims().get(1).is_some_and(|&inputs| Some(inputs) == pixels.checked_mul(3))
     }
 
-    fn color(&self, pixel: &[f32; 3], limit: f64, signed: bool) -> Color {
+    fn color(&self, pixel: &[f32; 3], limit: f64, signed: bool) -> Rgb {
         const FEW: [f64; 3] = [4.0, 6.0, 4.0];
         let share = |weight: f32| if limit > 0.0 { f64::from(weight) / limit } else { 0.0 };
         let bright = |weight: f32| if signed { 0.5 + 0.5 * share(weight) } else { share(weight) };
@@ -298,7 +298,7 @@ mod tests {
     }
 
     /// The color of an input in a cell of the drawn grid.
-    fn color(fields: &ReceptiveFields, cell: (usize, usize), (y, x): (usize, usize)) -> Color {
+    fn color(fields: &ReceptiveFields, cell: (usize, usize), (y, x): (usize, usize)) -> Rgb {
         let layout = Layout::of(fields).unwrap();
         let (left, top) = layout.corner(cell, fields.image);
         fields.draw().unwrap().pixel(left + x * layout.zoom, top + y * layout.zoom).unwrap()

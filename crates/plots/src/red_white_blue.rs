@@ -1,12 +1,12 @@
 //! The diverging color map of weights, matplotlib's `bwr`: blue is negative, white is zero, red is positive.
 
-use crate::picture::Color;
+use crate::picture::Rgb;
 
 /// Levels to either side of white. All 201 colors and the grays of the text share one 256-color GIF palette.
 const LEVELS: f64 = 100.0;
 
 /// The color of `value` on the scale `-limit..limit`; where the limit is 0 everything is white.
-pub(crate) fn red_white_blue(value: f64, limit: f64) -> Color {
+pub(crate) fn red_white_blue(value: f64, limit: f64) -> Rgb {
     if limit <= 0.0 {
         return [255; 3];
     }

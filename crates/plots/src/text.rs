@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, Glyph, InvalidFont, PxScale, ScaleFont, point};
 
 use crate::Result;
-use crate::picture::{Color, Picture};
+use crate::picture::{Picture, Rgb};
 
 /// Shades between paper and ink: few, so that a picture with text still fits a GIF palette.
 const SHADES: f32 = 15.0;
@@ -13,7 +13,7 @@ const SHADES: f32 = 15.0;
 /// Below one: the font is light, and thin strokes at these sizes would look gray.
 const GAMMA: f32 = 0.75;
 
-pub(crate) const INK: Color = [30, 30, 30];
+pub(crate) const INK: Rgb = [30, 30, 30];
 
 static FONT: LazyLock<std::result::Result<FontRef<'static>, InvalidFont>> =
     LazyLock::new(|| FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT));
@@ -31,7 +31,7 @@ pub(crate) enum Align {
 pub(crate) struct Text<'a> {
     words: &'a str,
     size: f32,
-    color: Color,
+    color: Rgb,
 }
 
 impl<'a> Text<'a> {
@@ -40,7 +40,7 @@ impl<'a> Text<'a> {
         Self { words, size, color: INK }
     }
 
-    pub(crate) fn color(self, color: Color) -> Self {
+    pub(crate) fn color(self, color: Rgb) -> Self {
         Self { color, ..self }
     }
 
