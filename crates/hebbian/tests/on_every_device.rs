@@ -6,10 +6,10 @@ mod rules;
 
 use candle_core::{Device, Result, Tensor};
 use hebbian::ops::{
-    Competition, Layer, RowNorm, Scale, Settling, Strength, overlap_scores, refresh_row_norms,
-    refresh_signed_power, running_average, settle, top_k,
+    Competition, Layer, RowNorm, Scale, Strength, overlap_scores, refresh_row_norms, refresh_signed_power,
+    running_average, settle, top_k,
 };
-use hebbian::{Event, Fit, FitConfig, LearningRule};
+use hebbian::{Event, Fit, FitConfig, LearningRule, Settling};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use rules::{Case, cases};
 

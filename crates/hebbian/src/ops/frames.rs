@@ -30,12 +30,12 @@ pub fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
 }
 
 /// `missed / shown`, the squares of what was missed and of what was shown; 0 where nothing was shown.
-pub(super) fn relative_error(missed: f32, shown: f32) -> f32 {
+pub(crate) fn relative_error(missed: f32, shown: f32) -> f32 {
     if shown == 0.0 { 0.0 * missed } else { missed / shown }
 }
 
 /// The same of tensors: `missed` is a scalar, what was shown `frames`. It is not finite where `missed` is not.
-pub(super) fn relative_error_of(missed: &Tensor, frames: &Tensor) -> Result<Tensor> {
+pub(crate) fn relative_error_of(missed: &Tensor, frames: &Tensor) -> Result<Tensor> {
     let shown = total(&frames.sqr()?)?;
     let infinite = Tensor::full(f32::INFINITY, shown.shape(), shown.device())?;
     missed / shown.eq(0.0)?.where_cond(&infinite, &shown)?

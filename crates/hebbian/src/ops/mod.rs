@@ -5,52 +5,31 @@
 //! (`kernels/`, with the feature `cuda`), held equal to the CPU's by the tests that run on every device. Kernels choose their instruction set at run time, and since none of them
 //! reorders a sum, they give the same bits whatever the vector width and the number of threads.
 
-mod anti_hebbian;
-mod basin;
-mod bit_sets;
 mod competition;
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 mod currents;
-mod exp;
 mod fault;
 mod frames;
-mod invariance_steps;
-mod largest;
-mod lateral;
-mod logistic;
-mod multi_winner_steps;
-mod overlap_counts;
-mod overlap_scores;
 mod row_norms;
 mod running_average;
-mod settling;
 mod signed_power;
-mod symmetric;
 mod top_k;
 mod total;
 
-pub use anti_hebbian::{AntiHebbian, Learnt, Rates};
-pub(crate) use bit_sets::{BitSets, elements_on, words};
+pub use crate::rules::comp_spec::overlap_scores;
+pub use crate::rules::foldiak::{Layer, settle};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
-pub(crate) use exp::exp;
-pub(crate) use fault::{no_update, size_or_fault, unless_fault, zero_if_finite};
-pub use frames::check_frames;
-pub(crate) use frames::lots;
-pub use invariance_steps::{InvarianceStepped, InvarianceSteps, RowScale, Workspace};
-pub(crate) use largest::{below, largest, smallest};
-pub use logistic::logistic;
-pub use multi_winner_steps::{MultiWinnerStepped, MultiWinnerSteps, Panels};
-pub(crate) use overlap_counts::overlap_counts;
-pub(crate) use overlap_scores::LENGTH_FLOOR;
-pub use overlap_scores::overlap_scores;
+pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
+pub(crate) use frames::{check_frames, lots, relative_error, relative_error_of};
+pub(crate) use row_norms::LENGTH_FLOOR;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
 pub(crate) use running_average::running_average_from;
-pub use settling::{Layer, Settling, settle};
 pub use signed_power::{refresh_signed_power, signed_power};
+pub(crate) use top_k::rank_row;
 pub use top_k::top_k;
 pub(crate) use total::total;

@@ -13,6 +13,9 @@ use super::cpu;
 #[cfg(feature = "cuda")]
 use super::cuda;
 
+/// The smallest length that is divided by.
+pub(crate) const LENGTH_FLOOR: f64 = 1e-12;
+
 /// Which norm of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowNorm {

@@ -107,7 +107,7 @@ const ROWS_A_TASK: usize = 8;
 const LONGEST_LIST: usize = 64;
 
 /// Fills `ranked` with the indices of the largest values of `row`; up to [`LONGEST_LIST`] of them, nothing is allocated.
-pub(super) fn rank_row(row: &[f32], ranked: &mut [u32]) {
+pub(crate) fn rank_row(row: &[f32], ranked: &mut [u32]) {
     if ranked.len() <= LONGEST_LIST {
         scan_row(row, ranked);
     } else {

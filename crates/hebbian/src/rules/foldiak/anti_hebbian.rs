@@ -7,10 +7,9 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::basin::Basin;
-use super::cpu;
-use super::fault::{size_or_fault, unless_fault, zero_if_finite};
 use super::lateral::{LANES, Lateral, Line};
 use super::settling::{Layer, Settling, settle};
+use crate::ops::{cpu, size_or_fault, unless_fault, zero_if_finite};
 
 /// What is learned from a sequence of patterns x, each of which settles on outputs y and leaves its trace before the next:
 ///
@@ -305,7 +304,7 @@ mod tests {
     }
 
     fn none() -> Tensor {
-        super::super::no_update(&Device::Cpu).unwrap()
+        crate::ops::no_update(&Device::Cpu).unwrap()
     }
 
     fn difference(ours: &Tensor, theirs: &Tensor) -> f32 {

@@ -4,9 +4,12 @@ use candle_core::{CpuStorage, Device, Result, Storage, Tensor, bail};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::bit_sets::{elements_on, words as words_of};
+use super::exp::exp;
+use super::largest::{below, largest, smallest};
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{NEGLIGIBLE, below, elements_on, exp, largest, smallest, sum_of, words as words_of};
+use crate::ops::{NEGLIGIBLE, sum_of};
 
 #[derive(Debug)]
 pub(super) struct BitRegion {

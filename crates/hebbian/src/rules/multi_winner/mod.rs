@@ -44,8 +44,11 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{MultiWinnerSteps, Panels, check_frames, no_update, top_k};
+mod steps;
+
+use crate::ops::{check_frames, no_update, top_k};
 use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
+use steps::{MultiWinnerSteps, Panels};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

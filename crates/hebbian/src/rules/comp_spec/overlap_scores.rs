@@ -9,9 +9,9 @@ use candle_core::{
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::cpu;
 #[cfg(feature = "cuda")]
-use super::cuda;
+use crate::ops::cuda;
+use crate::ops::{LENGTH_FLOOR, cpu};
 
 /// The scores `(batch, units)` of `products` = `x wᵀ (batch, units)`:
 ///
@@ -44,8 +44,6 @@ pub fn overlap_scores(products: &Tensor, norms: &Tensor, lengths: &Tensor, gates
     products.contiguous()?.apply_op1_no_bwd(&scores)
 }
 
-/// The smallest length that is divided by.
-pub(crate) const LENGTH_FLOOR: f64 = 1e-12;
 const DISTANCE_FLOOR: f32 = 1e-6;
 
 fn graph(products: &Tensor, norms: &Tensor, lengths: &Tensor, gates: &Tensor) -> Result<Tensor> {

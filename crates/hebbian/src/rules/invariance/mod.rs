@@ -47,10 +47,11 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{
-    InvarianceSteps, RowScale, Workspace, check_frames, no_update, running_average, top_k, unless_fault,
-};
+mod steps;
+
+use crate::ops::{check_frames, no_update, running_average, top_k, unless_fault};
 use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
+use steps::{InvarianceSteps, RowScale, Workspace};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::bit_region::check_binary;
+use super::overlap_counts::overlap_counts;
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
 use crate::ops::{
-    lots, no_update, overlap_counts, running_average_from, size_or_fault, top_k, total, unless_fault,
-    zero_if_finite,
+    lots, no_update, running_average_from, size_or_fault, top_k, total, unless_fault, zero_if_finite,
 };
 
 #[derive(Debug)]

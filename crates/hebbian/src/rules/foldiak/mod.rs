@@ -48,10 +48,17 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{
-    AntiHebbian, LENGTH_FLOOR, Layer, Learnt, Rates, RowNorm, Settling, no_update, row_norms, settle,
-};
+mod anti_hebbian;
+mod basin;
+mod lateral;
+mod logistic;
+mod settling;
+mod symmetric;
+
+use crate::ops::{LENGTH_FLOOR, RowNorm, no_update, row_norms};
 use crate::rule::{Learned, LearningRule, check_state};
+use anti_hebbian::{AntiHebbian, Learnt, Rates};
+pub use settling::{Layer, Settling, settle};
 
 /// The parameters of [`Foldiak`]. The default is the paper's, for lines on a grid of 8 by 8.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

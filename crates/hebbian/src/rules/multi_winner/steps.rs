@@ -5,11 +5,9 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::cpu;
-use super::fault::{settle_update, zero_if_finite};
-use super::frames::{lots, relative_error, relative_error_of};
-use super::top_k::{rank_row, top_k};
-use super::total::total;
+use crate::ops::{
+    cpu, lots, rank_row, relative_error, relative_error_of, settle_update, top_k, total, zero_if_finite,
+};
 
 /// One step a frame `v`, in order:
 ///
@@ -351,8 +349,8 @@ fn undo(weights: &mut [f32], panels: &mut Panels) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::no_update;
     use super::*;
+    use crate::ops::no_update;
     use candle_core::Device;
     use hebbian_training::Generator;
     use proptest::prelude::*;

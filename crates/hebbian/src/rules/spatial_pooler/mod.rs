@@ -40,7 +40,11 @@
 //! ```
 
 mod bit_region;
+mod bit_sets;
+mod exp;
 mod graph_region;
+mod largest;
+mod overlap_counts;
 mod potential_pool;
 mod synapses;
 

@@ -41,11 +41,14 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
+mod overlap_scores;
+
 use crate::ops::{
-    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, no_update, overlap_scores,
-    refresh_row_norms, row_norms, top_k, unless_fault,
+    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, no_update, refresh_row_norms, row_norms,
+    top_k, unless_fault,
 };
 use crate::rule::{Learned, LearningRule, check_state};
+pub use overlap_scores::overlap_scores;
 
 /// The parameters of [`CompSpec`]. The default is the notebook's, without charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use candle_core::{
 use candle_core::{DType, Result, Tensor};
 
 #[cfg(feature = "cuda")]
-use super::cuda;
+use crate::ops::cuda;
 
 /// The counts `(batch, units)` f32 of inputs that are on, in `inputs (batch, inputs)` of 0 and 1, and whose permanence
 /// in `permanences (units, inputs)` is at least `connected`. On the CPU the pooler has bit sets of its own.

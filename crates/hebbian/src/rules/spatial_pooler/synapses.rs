@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use multiversion::multiversion;
 
-use crate::ops::BitSets;
+use super::bit_sets::BitSets;
 
 /// How many inputs a synapse can tell apart.
 const SOURCES: usize = 1 << u16::BITS;

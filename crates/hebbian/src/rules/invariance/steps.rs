@@ -5,11 +5,9 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::cpu;
-use super::fault::{settle_update, zero_if_finite};
-use super::frames::{lots, relative_error, relative_error_of};
-use super::running_average::running_average_from;
-use super::total::total;
+use crate::ops::{
+    cpu, lots, relative_error, relative_error_of, running_average_from, settle_update, total, zero_if_finite,
+};
 
 /// One step a frame `v`, in order:
 ///
@@ -321,8 +319,8 @@ impl InvarianceSteps {
 
 #[cfg(test)]
 mod tests {
-    use super::super::no_update;
     use super::*;
+    use crate::ops::no_update;
     use candle_core::Device;
     use hebbian_training::Generator;
     use proptest::prelude::*;

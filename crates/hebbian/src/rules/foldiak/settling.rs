@@ -8,9 +8,9 @@ use candle_core::{
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "cuda")]
-use super::cuda;
 use super::logistic::logistic;
+#[cfg(feature = "cuda")]
+use crate::ops::cuda;
 
 /// How the outputs `y (units)` follow from the drive `d (units)`, which is what the inputs bring, the lateral weights `w`
 /// and the thresholds `t`.
