@@ -1,8 +1,9 @@
 //! Our own kernels on CUDA: their code, and candle's storage as what they are launched with.
 
+use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::CudaDType;
 use candle_core::cuda_backend::cudarc::driver::{CudaView, CudaViewMut, DevicePtr, LaunchConfig};
-use candle_core::{CudaStorage, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, Layout, Result, Storage, Tensor, bail};
 
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
@@ -21,14 +22,16 @@ pub(crate) fn values_mut<'a, T: CudaDType>(
     Ok(storage.as_cuda_slice_mut::<T>()?.slice_mut(start..end))
 }
 
-/// The address of a tensor's values, 0 for none: a kernel sees a null pointer then. The tensor must outlive the launch,
-/// on whose stream it is also freed.
-pub(crate) fn address<T: CudaDType>(tensor: Option<&Tensor>) -> Result<u64> {
+/// The address of the values of a tensor on `device`, 0 for none: a kernel sees a null pointer then. The tensor must
+/// outlive the launch, on whose stream it is also freed.
+pub(crate) fn address<T: CudaDType>(tensor: Option<&Tensor>, device: &CudaDevice) -> Result<u64> {
     let Some(tensor) = tensor else { return Ok(0) };
     let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cuda(storage) = &*storage else {
-        bail!("all tensors of an operation must be on the same device")
-    };
+    let Storage::Cuda(storage) = &*storage else { bail!("a tensor is not on CUDA") };
+    let (given, allowed) = (storage.device.location(), device.location());
+    if given != allowed {
+        bail!("a tensor is on {given:?}; allowed: {allowed:?}");
+    }
     let values = values::<T>(storage, layout)?;
     let stream = storage.device.cuda_stream();
     let (address, _used) = values.device_ptr(&stream);

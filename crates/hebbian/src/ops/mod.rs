@@ -1,10 +1,16 @@
-//! The few tensor operations that candle lacks or does slowly, one file each.
+//! Operations that candle lacks or does slowly, and that two or more rules share.
 //!
-//! Each has two bodies: a graph of candle ops, which runs wherever candle does and says what the operation is, and a
-//! CPU kernel. A test holds them equal. Where a GPU would be slow with the graph, or wrong, there is a third, a CUDA kernel
-//! (`kernels/`, with the feature `cuda`), held equal to the CPU's by the tests that run on every device. Kernels choose their instruction set at run time, and since none of them
-//! reorders a sum, they give the same bits whatever the vector width and the number of threads.
+//! The entry point of each checks its arguments and is a graph of candle ops, which says what the operation is and runs
+//! wherever candle does. Beside it lie a CPU kernel and, where a GPU would be slow with the graph, or wrong, a CUDA kernel
+//! (`kernels/`, with the feature `cuda`): `mod.rs`, `cpu.rs` and `cuda.rs` of its folder. Tests hold the bodies equal.
+//! Kernels choose their instruction set at run time, and since none of them reorders a sum, they give the same bits whatever
+//! the vector width and the number of threads.
+//!
+//! Public is what a rule outside this crate needs. Whatever is given to these functions, they refuse it with an error or
+//! compute; no argument leads to a panic, or to memory that is not the arguments' own.
 
+mod batch;
+pub(crate) mod check;
 mod competition;
 pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
@@ -18,18 +24,18 @@ mod signed_power;
 mod top_k;
 mod total;
 
-pub use crate::rules::comp_spec::overlap_scores;
-pub use crate::rules::foldiak::{Layer, settle};
+pub use batch::check_batch;
+pub(crate) use batch::{check_batch_of, check_samples};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
 pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
-pub(crate) use frames::{check_frames, lots, relative_error, relative_error_of};
+pub(crate) use frames::{check_frames, minibatches, relative_error, relative_error_of};
 pub(crate) use row_norms::LENGTH_FLOOR;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
 pub(crate) use running_average::running_average_from;
-pub use signed_power::{refresh_signed_power, signed_power};
+pub(crate) use signed_power::refresh_signed_power;
 pub(crate) use top_k::rank_row;
 pub use top_k::top_k;
 pub(crate) use total::total;

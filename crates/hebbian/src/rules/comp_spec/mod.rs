@@ -48,7 +48,7 @@ use crate::ops::{
     top_k, unless_fault,
 };
 use crate::rule::{Learned, LearningRule, check_state};
-pub use overlap_scores::overlap_scores;
+use overlap_scores::overlap_scores;
 
 /// The parameters of [`CompSpec`]. The default is the notebook's, without charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

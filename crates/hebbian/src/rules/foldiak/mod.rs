@@ -58,7 +58,8 @@ mod symmetric;
 use crate::ops::{LENGTH_FLOOR, RowNorm, no_update, row_norms};
 use crate::rule::{Learned, LearningRule, check_state};
 use anti_hebbian::{AntiHebbian, Learnt, Rates};
-pub use settling::{Layer, Settling, settle};
+pub use settling::Settling;
+use settling::{Layer, settle};
 
 /// The parameters of [`Foldiak`]. The default is the paper's, for lines on a grid of 8 by 8.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

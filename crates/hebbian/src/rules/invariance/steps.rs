@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::{
-    cpu, lots, relative_error, relative_error_of, running_average_from, settle_update, total, zero_if_finite,
+    cpu, minibatches, relative_error, relative_error_of, running_average_from, settle_update, total,
+    zero_if_finite,
 };
 
 /// One step a frame `v`, in order:
@@ -104,7 +105,7 @@ impl InvarianceSteps {
     ) -> Result<InvarianceStepped> {
         let (mut outputs, mut errors) = (Vec::new(), Vec::new());
         let (mut now, mut average, mut number) = (weights.clone(), average.clone(), first);
-        for frames in lots(frames, self.minibatch)? {
+        for frames in minibatches(frames, self.minibatch)? {
             let averages = running_average_from(&average, &frames.matmul(&now.t()?)?, self.average_rate)?;
             let reconstruction = averages.matmul(&now)?;
             let missed = (&frames - &reconstruction)?;

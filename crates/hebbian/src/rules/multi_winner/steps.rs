@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::{
-    cpu, lots, rank_row, relative_error, relative_error_of, settle_update, top_k, total, zero_if_finite,
+    cpu, minibatches, rank_row, relative_error, relative_error_of, settle_update, top_k, total,
+    zero_if_finite,
 };
 
 /// One step a frame `v`, in order:
@@ -81,7 +82,7 @@ impl MultiWinnerSteps {
     fn graph(&self, weights: &Tensor, frames: &Tensor, before: &Tensor) -> Result<MultiWinnerStepped> {
         let (mut outputs, mut winners, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         let mut now = weights.clone();
-        for frames in lots(frames, self.minibatch)? {
+        for frames in minibatches(frames, self.minibatch)? {
             let products = frames.matmul(&now.t()?)?;
             let ranks = top_k(&products, self.winners)?;
             let code = products.zeros_like()?.scatter_add(&ranks, &products.gather(&ranks, 1)?, 1)?;

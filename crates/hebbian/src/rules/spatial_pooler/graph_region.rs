@@ -6,7 +6,7 @@ use super::bit_region::check_binary;
 use super::overlap_counts::overlap_counts;
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
 use crate::ops::{
-    lots, no_update, running_average_from, size_or_fault, top_k, total, unless_fault, zero_if_finite,
+    minibatches, no_update, running_average_from, size_or_fault, top_k, total, unless_fault, zero_if_finite,
 };
 
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Region for GraphRegion {
         let before = self.columns.clone();
         let mut crossings = zero_if_finite(&inputs)?;
         let mut winners = Vec::new();
-        for inputs in lots(&inputs, config.minibatch)? {
+        for inputs in minibatches(&inputs, config.minibatch)? {
             let (won, crossed) = self.learn_minibatch(config, anneal, &inputs)?;
             crossings = (crossings + crossed)?;
             winners.push(won);

@@ -1,45 +1,55 @@
 //! `sign(w) |w|^e`, the synapse as a rule with Lebesgue norm `p = e + 1` sees it.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+mod cpu;
 #[cfg(feature = "cuda")]
-use candle_core::{
-    CudaStorage,
-    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
-};
-use multiversion::multiversion;
-use rayon::prelude::*;
+mod cuda;
 
-use super::cpu;
-#[cfg(feature = "cuda")]
-use super::cuda;
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
+
+use super::check::{check_arguments, check_contiguous, check_rows};
+use super::cpu::{values, values_mut};
+pub(crate) use cpu::raise_row;
 
 /// `sign(w) |w|^exponent` of every weight; 0 where the weight is 0, whatever the exponent.
-pub fn signed_power(weights: &Tensor, exponent: f64) -> Result<Tensor> {
+pub(crate) fn signed_power(weights: &Tensor, exponent: f64) -> Result<Tensor> {
     weights.sign()? * weights.abs()?.powf(exponent)?
 }
 
-/// Brings `powers` up to date after the named `rows` (ascending, distinct) of `weights` changed; `None` means all rows.
+/// Brings `powers (units, inputs)` up to date after the named `rows` (ascending, distinct) of `weights (units, inputs)`
+/// changed; `None` means all rows. Both are f32, on one device and contiguous; anything else is an error.
 ///
 /// One kernel serves both, so that a restored rule holds the same bits as one that learned its way there. Away from
 /// the CPU, where nobody knows which rows changed, all are computed.
-pub fn refresh_signed_power(
+pub(crate) fn refresh_signed_power(
     powers: &Tensor,
     weights: &Tensor,
     exponent: f64,
     rows: Option<&[u32]>,
 ) -> Result<()> {
+    const NAME: &str = "refresh_signed_power";
+    let (units, inputs) = weights.dims2()?;
+    let shapes = [("weights", weights), ("powers", powers)]
+        .map(|(name, tensor)| (name, tensor, DType::F32, (units, inputs).into()));
+    check_arguments(NAME, weights.device(), shapes)?;
+    check_contiguous(NAME, "powers", powers)?;
+    if let Some(rows) = rows {
+        check_rows(NAME, rows, units)?;
+    }
     if weights.device().is_metal() {
         return powers.slice_set(&signed_power(weights, exponent)?, 0, 0);
+    }
+    if weights.elem_count() == 0 {
+        return Ok(());
     }
     let all: Vec<u32>;
     let rows = match rows {
         Some(rows) => rows,
         None => {
-            all = (0..weights.dim(0)? as u32).collect();
+            all = (0..units as u32).collect();
             &all
         }
     };
-    powers.inplace_op2(weights, &Refresh { exponent, rows })
+    powers.inplace_op2(&weights.contiguous()?, &Refresh { exponent, rows })
 }
 
 struct Refresh<'a> {
@@ -60,64 +70,27 @@ impl InplaceOp2 for Refresh<'_> {
         weights_layout: &Layout,
     ) -> Result<()> {
         let (_, columns) = weights_layout.shape().dims2()?;
-        let powers = cpu::values_mut(powers, powers_layout)?;
-        let weights = cpu::values(weights, weights_layout)?;
-        cpu::rows_mut(powers, columns, self.rows)
-            .into_par_iter()
-            .zip(self.rows)
-            .with_min_len(ROWS_A_TASK)
-            .for_each(|(powers, &row)| {
-                raise_row(powers, &weights[row as usize * columns..][..columns], self.exponent)
-            });
+        let (powers, weights) = (values_mut(powers, powers_layout)?, values(weights, weights_layout)?);
+        cpu::refresh(powers, weights, columns, self.exponent, self.rows);
         Ok(())
     }
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(
         &self,
-        powers: &mut CudaStorage,
+        powers: &mut candle_core::CudaStorage,
         powers_layout: &Layout,
-        weights: &CudaStorage,
+        weights: &candle_core::CudaStorage,
         weights_layout: &Layout,
     ) -> Result<()> {
-        let count = weights_layout.shape().elem_count();
-        let weights_values = cuda::values::<f32>(weights, weights_layout)?;
-        let mut powers = cuda::values_mut::<f32>(powers, powers_layout)?;
-        let kernel = weights.device.get_or_load_custom_func("signed_power", "hebbian-rows", cuda::ROWS)?;
-        let exponent = self.exponent as f32;
-        let mut launch = kernel.builder();
-        launch.arg(&weights_values).arg(&mut powers).arg(&exponent).arg(&count);
-        // SAFETY: the arguments are those of the kernel, which writes `count` powers.
-        unsafe { launch.launch(cuda::blocks(count.div_ceil(256), 1, 256)) }.w()?;
-        Ok(())
-    }
-}
-
-const ROWS_A_TASK: usize = 16;
-
-/// Whole exponents up to 3 are products, which vectorize; `powf` does not. A power that would be subnormal is 0: products
-/// with such numbers take many times longer.
-#[multiversion(targets = "simd")]
-pub(super) fn raise_row(powers: &mut [f32], weights: &[f32], exponent: f64) {
-    let least = f64::from(f32::MIN_POSITIVE).powf(1.0 / exponent) as f32;
-    let weights = weights.iter().map(|&w| if w.abs() < least { 0.0 } else { w });
-    let pairs = powers.iter_mut().zip(weights);
-    if exponent == 1.0 {
-        pairs.for_each(|(power, w)| *power = w);
-    } else if exponent == 2.0 {
-        pairs.for_each(|(power, w)| *power = w * w.abs());
-    } else if exponent == 3.0 {
-        pairs.for_each(|(power, w)| *power = w * w * w);
-    } else {
-        let exponent = exponent as f32;
-        pairs.for_each(|(power, w)| *power = if w == 0.0 { 0.0 } else { w.abs().powf(exponent).copysign(w) });
+        cuda::refresh(powers, powers_layout, weights, weights_layout, self.exponent)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::Device;
     use hebbian_training::Generator;
 
     fn weights() -> Tensor {
@@ -172,6 +145,23 @@ mod tests {
             let expected = if [0, 3, 39].contains(&row) { all[row].clone() } else { vec![0.0; 30] };
             assert_eq!(some[row], expected, "row {row}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn powers_of_another_shape_and_rows_out_of_range_are_refused_and_nothing_changes() -> Result<()> {
+        let zeros = |shape: (usize, usize)| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+        let powers = zeros((40, 30))?;
+        let refusal = |powers: &Tensor, rows: &[u32]| {
+            refresh_signed_power(powers, &weights(), 2.0, Some(rows)).unwrap_err().to_string()
+        };
+        let expected = "refresh_signed_power: powers is F32 [30, 40]; allowed: F32 [40, 30]";
+        assert!(refusal(&zeros((30, 40))?, &[0]).starts_with(expected));
+        assert!(refusal(&powers, &[40]).starts_with("refresh_signed_power: row 40; allowed: below 40"));
+        assert!(refusal(&powers, &[3, 3]).starts_with("refresh_signed_power: row 3 comes before row 3"));
+        let transposed = zeros((30, 40))?.t()?;
+        assert!(refusal(&transposed, &[0]).starts_with("refresh_signed_power: powers is not contiguous"));
+        assert_eq!(powers.sum_all()?.to_scalar::<f32>()?, 0.0);
         Ok(())
     }
 }

@@ -1,17 +1,13 @@
 //! The update of competing units: for each sample one unit is attracted, and another may be repelled.
 
-use std::cell::Cell;
-
-use candle_core::{CpuStorage, DType, Device, InplaceOp3, Layout, Result, Tensor, bail};
-use multiversion::multiversion;
-use rayon::prelude::*;
-
-use super::cpu;
-use super::fault::{size_or_fault, unless_fault, zero_if_finite};
-
+mod cpu;
 #[cfg(feature = "cuda")]
-#[path = "competition_cuda.rs"]
-mod on_cuda;
+mod cuda;
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use super::check::{check_arguments, check_contiguous};
+use super::fault::{size_or_fault, unless_fault, zero_if_finite};
 
 /// One batch that units compete for, and how strongly they move:
 ///
@@ -22,16 +18,18 @@ mod on_cuda;
 /// ```
 ///
 /// where `g_ub` is the attraction for b's winner, minus the repulsion for b's repelled unit, and 0 for all others. A
-/// batch touches at most twice as many rows of `w` as it has samples: the CPU kernel reads and writes only those.
+/// batch touches at most twice as many rows of `w` as it has samples: the kernels read and write only those.
+///
+/// Unless another type is named, tensors are f32; all lie on the device of the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Competition<'a> {
     /// `x (batch, inputs)`.
     pub inputs: &'a Tensor,
     /// `I (batch, units)`.
     pub currents: &'a Tensor,
-    /// The attracted unit of each sample, `(batch)` u32.
+    /// The attracted unit of each sample, `(batch)` u32, below `units`.
     pub winners: &'a Tensor,
-    /// The repelled unit of each sample, `(batch)` u32.
+    /// The repelled unit of each sample, `(batch)` u32, below `units`.
     pub repelled: Option<&'a Tensor>,
     /// How strongly a winner is attracted.
     pub attraction: Strength<'a>,
@@ -75,23 +73,46 @@ pub struct Updated {
 const FLOOR: f32 = 1e-30;
 
 impl Competition<'_> {
-    /// Updates `weights (units, inputs)` in place.
+    /// Updates `weights (units, inputs)`, f32 and contiguous, in place.
     ///
-    /// On CPU an update that is not finite is an error, and no weight has changed; elsewhere it and all later ones are
-    /// left out, and [`Updated::largest`] tells.
+    /// A batch without samples and tensors of other shapes, types or devices are errors. On CPU, so are a number that is not
+    /// that of a unit, and an update that is not finite: no weight has changed then. On CUDA, where nothing is read back, such
+    /// a number moves no unit; away from the CPU an update that is not finite and all later ones are left out, and
+    /// [`Updated::largest`] tells.
     pub fn update(&self, weights: &Tensor) -> Result<Updated> {
+        self.check(weights)?;
         match weights.device() {
-            Device::Cpu => {}
+            Device::Cpu => cpu::update(self, weights),
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => return self.launch(weights),
-            _ => return self.graph(weights),
+            Device::Cuda(_) => cuda::update(self, weights),
+            _ => self.graph(weights),
         }
-        let claims = self.claims()?;
-        let rows = claims.chunk_by(same_unit).map(|claims| claims[0].unit).collect();
-        let kernel = Kernel { scale: self.scale, claims, rows, largest: Cell::new(FLOOR) };
-        weights.inplace_op3(&self.inputs.contiguous()?, &self.currents.contiguous()?, &kernel)?;
-        let largest = Tensor::new(kernel.largest.get(), weights.device())?;
-        Ok(Updated { largest, rows: Some(kernel.rows) })
+    }
+
+    fn check(&self, weights: &Tensor) -> Result<()> {
+        const NAME: &str = "competition";
+        let ((units, inputs), batch) = (weights.dims2()?, self.inputs.dim(0)?);
+        if batch == 0 || units == 0 || inputs == 0 {
+            bail!("{NAME}: {batch} samples, {units} units, {inputs} inputs; allowed: at least 1 of each");
+        }
+        let device = weights.device();
+        let arguments = [
+            ("weights", weights, DType::F32, (units, inputs).into()),
+            ("inputs", self.inputs, DType::F32, (batch, inputs).into()),
+            ("currents", self.currents, DType::F32, (batch, units).into()),
+            ("winners", self.winners, DType::U32, batch.into()),
+            ("before", self.before, DType::F32, ().into()),
+        ];
+        check_arguments(NAME, device, arguments)?;
+        if let Some(repelled) = self.repelled {
+            check_arguments(NAME, device, [("repelled", repelled, DType::U32, batch.into())])?;
+        }
+        for strength in [self.attraction, self.repulsion] {
+            if let Strength::Mean(strengths) = strength {
+                check_arguments(NAME, device, [("strengths", strengths, DType::F32, units.into())])?;
+            }
+        }
+        check_contiguous(NAME, "weights", weights)
     }
 
     fn graph(&self, weights: &Tensor) -> Result<Updated> {
@@ -111,35 +132,10 @@ impl Competition<'_> {
         weights.slice_set(&unless_fault(&largest, &(weights + scaled)?, weights)?, 0, 0)?;
         Ok(Updated { largest, rows: None })
     }
-
-    /// Three launches: the changes, the largest of their entries, and their addition.
-    #[cfg(feature = "cuda")]
-    fn launch(&self, weights: &Tensor) -> Result<Updated> {
-        let claims = on_cuda::Claims::of(self)?;
-        let changes = weights.apply_op3_no_bwd(
-            &self.inputs.contiguous()?,
-            &self.currents.contiguous()?,
-            &on_cuda::Changes { claims: &claims, attraction: self.attraction, repulsion: self.repulsion },
-        )?;
-        let columns = weights.dim(1)?;
-        let largest = changes.apply_op2_no_bwd(self.before, &on_cuda::Size { columns })?;
-        weights.inplace_op3(&changes, &largest, &on_cuda::Apply { claims: &claims, scale: self.scale })?;
-        Ok(Updated { largest, rows: None })
-    }
-
-    /// All claims of the batch, those on one unit together and in the order of the samples.
-    fn claims(&self) -> Result<Vec<Claim>> {
-        let mut claims = self.attraction.claims(self.winners, 1.0)?;
-        if let Some(repelled) = self.repelled {
-            claims.extend(self.repulsion.claims(repelled, -1.0)?);
-        }
-        claims.sort_by_key(|claim| (claim.unit, claim.sample));
-        Ok(claims)
-    }
 }
 
 impl Strength<'_> {
-    /// `g (batch, units)` of one unit a sample.
+    /// `g (batch, units)` of one unit per sample.
     fn spread(&self, units: &Tensor, currents: &Tensor) -> Result<Tensor> {
         let column = units.unsqueeze(1)?.contiguous()?;
         let ones = column.ones_like()?.to_dtype(DType::F32)?;
@@ -152,158 +148,6 @@ impl Strength<'_> {
             }
         }
     }
-
-    /// The same, as a list of what is not zero.
-    fn claims(&self, units: &Tensor, sign: f64) -> Result<Vec<Claim>> {
-        let units = units.to_vec1::<u32>()?;
-        let strengths = match self {
-            Strength::Each(strength) => vec![(sign * strength) as f32; units.len()],
-            Strength::Mean(strengths) => shares(&units, &strengths.to_vec1()?, sign as f32),
-        };
-        let claims = units.into_iter().zip(strengths).enumerate();
-        Ok(claims.map(|(sample, (unit, g))| Claim { unit, sample, g }).collect())
-    }
-}
-
-/// Each sample's share of its unit's strength.
-fn shares(units: &[u32], strengths: &[f32], sign: f32) -> Vec<f32> {
-    let mut samples = vec![0f32; strengths.len()];
-    units.iter().for_each(|&unit| samples[unit as usize] += 1.0);
-    units.iter().map(|&unit| sign * strengths[unit as usize] / samples[unit as usize]).collect()
-}
-
-/// One sample's wish to move one unit: `g_ub`.
-struct Claim {
-    unit: u32,
-    sample: usize,
-    g: f32,
-}
-
-fn same_unit(a: &Claim, b: &Claim) -> bool {
-    a.unit == b.unit
-}
-
-struct Kernel {
-    scale: Scale,
-    claims: Vec<Claim>,
-    rows: Vec<u32>,
-    largest: Cell<f32>,
-}
-
-/// Below this, handing rows to another thread costs more than it saves.
-const ROWS_A_TASK: usize = 16;
-
-impl InplaceOp3 for Kernel {
-    fn name(&self) -> &'static str {
-        "competition"
-    }
-
-    /// Computes each row's change twice, once for the largest entry and once to apply it: the rows are still in the
-    /// cache then, and nothing of their size has to be kept.
-    fn cpu_fwd(
-        &self,
-        weights: &mut CpuStorage,
-        weights_layout: &Layout,
-        inputs: &CpuStorage,
-        inputs_layout: &Layout,
-        currents: &CpuStorage,
-        currents_layout: &Layout,
-    ) -> Result<()> {
-        let (units, columns) = weights_layout.shape().dims2()?;
-        let inputs = cpu::values(inputs, inputs_layout)?;
-        let currents = cpu::values(currents, currents_layout)?;
-        let weights = cpu::values_mut(weights, weights_layout)?;
-        let batch = Batch { inputs, currents, units, columns };
-
-        let groups: Vec<&[Claim]> = self.claims.chunk_by(same_unit).collect();
-        let mut rows: Vec<_> = cpu::rows_mut(weights, columns, &self.rows).into_iter().zip(groups).collect();
-        let magnitudes = rows
-            .par_iter_mut()
-            .with_min_len(ROWS_A_TASK)
-            .map(|(weights, claims)| largest_change(&batch, weights, claims));
-        let largest = f32::from_bits(magnitudes.max().unwrap_or(0));
-        if !largest.is_finite() {
-            bail!("the update is not finite: no weight was changed");
-        }
-        self.largest.set(largest.max(FLOOR));
-        let scale = match self.scale {
-            Scale::AsIs => 1.0,
-            Scale::LargestIs(rate) => (rate / f64::from(self.largest.get())) as f32,
-        };
-        rows.par_iter_mut()
-            .with_min_len(ROWS_A_TASK)
-            .for_each(|(weights, claims)| add_change(&batch, weights, claims, scale));
-        Ok(())
-    }
-}
-
-struct Batch<'a> {
-    inputs: &'a [f32],
-    currents: &'a [f32],
-    units: usize,
-    columns: usize,
-}
-
-impl Batch<'_> {
-    /// Calls `work` with every block of one unit's weights and `Δ_u` of it; all `claims` are on that unit.
-    #[inline(always)]
-    fn visit(&self, weights: &mut [f32], claims: &[Claim], mut work: impl FnMut(&mut [f32], &[f32])) {
-        let current = |claim: &Claim| self.currents[claim.sample * self.units + claim.unit as usize];
-        let pull: f32 = claims.iter().map(|claim| claim.g * current(claim)).sum();
-        let (blocks, rest) = weights.as_chunks_mut::<64>();
-        let at = self.visit_blocks(0, blocks, pull, claims, &mut work);
-        let (blocks, rest) = rest.as_chunks_mut::<16>();
-        let at = self.visit_blocks(at, blocks, pull, claims, &mut work);
-        let (blocks, _) = rest.as_chunks_mut::<1>();
-        self.visit_blocks(at, blocks, pull, claims, &mut work);
-    }
-
-    /// The blocks from input `at` on, and where they end. A block's change stays in registers while its claims add to it.
-    #[inline(always)]
-    fn visit_blocks<const N: usize>(
-        &self,
-        at: usize,
-        blocks: &mut [[f32; N]],
-        pull: f32,
-        claims: &[Claim],
-        work: &mut impl FnMut(&mut [f32], &[f32]),
-    ) -> usize {
-        for (number, weights) in blocks.iter_mut().enumerate() {
-            let mut change = weights.map(|weight| -pull * weight);
-            for claim in claims {
-                let from = claim.sample * self.columns + at + number * N;
-                let inputs = &self.inputs[from..from + N];
-                change.iter_mut().zip(inputs).for_each(|(change, x)| *change += claim.g * x);
-            }
-            work(weights, &change);
-        }
-        at + blocks.len() * N
-    }
-}
-
-/// The bits of the largest magnitude of a row's change. Compared as integers, a NaN is larger than infinity and never
-/// lost.
-#[multiversion(targets = "simd")]
-fn largest_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim]) -> u32 {
-    let mut largest = [0u32; 64];
-    batch.visit(weights, claims, |_, change| {
-        largest
-            .iter_mut()
-            .zip(change)
-            .for_each(|(largest, value)| *largest = value.abs().to_bits().max(*largest));
-    });
-    largest.into_iter().fold(0, u32::max)
-}
-
-/// Adds a row's change times `scale` to its weights.
-#[multiversion(targets = "simd")]
-fn add_change(batch: &Batch<'_>, weights: &mut [f32], claims: &[Claim], scale: f32) {
-    batch.visit(weights, claims, |weights, change| {
-        weights.iter_mut().zip(change).for_each(|(weight, change)| {
-            let moved = *weight + scale * change;
-            *weight = if moved.abs() < cpu::NEGLIGIBLE { 0.0 } else { moved };
-        });
-    });
 }
 
 #[cfg(test)]
@@ -328,10 +172,10 @@ mod tests {
         let inputs = generator.uniform((batch, inputs), 0.0, 1.0, &Device::Cpu)?;
         let strengths = generator.uniform(units, 0.0, 1.0, &Device::Cpu)?;
         let currents = inputs.matmul(&weights.t()?)?;
-        let ranks = super::super::top_k(&currents, k)?;
+        let ranks = crate::ops::top_k(&currents, k)?;
         let (winners, repelled) =
             (ranks.narrow(1, 0, 1)?.squeeze(1)?, ranks.narrow(1, k - 1, 1)?.squeeze(1)?);
-        let before = super::super::no_update(&Device::Cpu)?;
+        let before = crate::ops::no_update(&Device::Cpu)?;
         Ok(Case { weights, inputs, currents, winners, repelled, strengths, before })
     }
 
@@ -396,7 +240,7 @@ mod tests {
             attraction: Strength::Each(0.5),
             repulsion: Strength::Each(0.0),
             scale: Scale::AsIs,
-            before: &super::super::no_update(&Device::Cpu)?,
+            before: &crate::ops::no_update(&Device::Cpu)?,
         };
         let second = || -> Result<f32> { weights.get(0)?.get(1)?.to_scalar() };
         competition.update(&weights)?;
@@ -448,6 +292,48 @@ mod tests {
             assert!(later.graph(&broken.weights)?.largest.to_scalar::<f32>()?.is_nan());
             assert_eq!(largest_difference(&broken.weights, &sound.weights), 0.0);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_the_weights_is_refused_and_nothing_changes() -> Result<()> {
+        let case = case(50, 30, 10, 3, 4)?;
+        let (other, fewer) = (self::case(49, 29, 9, 3, 4)?, case.winners.narrow(0, 0, 9)?);
+        let numbers = Tensor::full(50u32, 10, &Device::Cpu)?;
+        let none = case.inputs.narrow(0, 0, 0)?;
+        let refusals = [
+            (
+                Competition { inputs: &other.inputs, ..case.summed() },
+                "inputs is F32 [9, 29]; allowed: F32 [9, 30]",
+            ),
+            (Competition { inputs: &none, ..case.summed() }, "0 samples, 50 units, 30 inputs"),
+            (Competition { currents: &other.currents, ..case.summed() }, "currents is F32 [9, 49]"),
+            (Competition { winners: &fewer, ..case.summed() }, "winners is U32 [9]; allowed: U32 [10]"),
+            (
+                Competition { repelled: Some(&fewer), ..case.summed() },
+                "repelled is U32 [9]; allowed: U32 [10]",
+            ),
+            (Competition { winners: &case.before, ..case.summed() }, "winners is F32 []; allowed: U32 [10]"),
+            (Competition { winners: &numbers, ..case.summed() }, "winner 50; allowed: below 50"),
+            (
+                Competition { repelled: Some(&numbers), ..case.averaged() },
+                "repelled unit 50; allowed: below 50",
+            ),
+            (
+                Competition { repulsion: Strength::Mean(&other.strengths), ..case.averaged() },
+                "strengths is F32 [49]; allowed: F32 [50]",
+            ),
+            (Competition { before: &case.strengths, ..case.summed() }, "before is F32 [50]; allowed: F32 []"),
+        ];
+        let weights = case.weights.copy()?;
+        for (competition, expected) in refusals {
+            let refused = competition.update(&weights).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("competition: {expected}")), "{refused}");
+        }
+        let transposed = Tensor::zeros((30, 50), DType::F32, &Device::Cpu)?.t()?;
+        let refused = case.summed().update(&transposed).unwrap_err().to_string();
+        assert!(refused.starts_with("competition: weights is not contiguous"), "{refused}");
+        assert_eq!(largest_difference(&weights, &case.weights), 0.0);
         Ok(())
     }
 

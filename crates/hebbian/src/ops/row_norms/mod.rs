@@ -1,17 +1,13 @@
 //! Norms of rows, kept up to date instead of recomputed.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+mod cpu;
 #[cfg(feature = "cuda")]
-use candle_core::{
-    CudaStorage,
-    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
-};
-use multiversion::multiversion;
-use rayon::prelude::*;
+mod cuda;
 
-use super::cpu;
-#[cfg(feature = "cuda")]
-use super::cuda;
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
+
+use super::check::{check_arguments, check_contiguous, check_rows};
+use super::cpu::{values, values_mut};
 
 /// The smallest length that is divided by.
 pub(crate) const LENGTH_FLOOR: f64 = 1e-12;
@@ -33,7 +29,8 @@ pub fn row_norms(weights: &Tensor, norm: RowNorm) -> Result<Tensor> {
     }
 }
 
-/// Brings `norms` up to date after the named `rows` (ascending, distinct) of `weights` changed; `None` means all rows.
+/// Brings `norms (units)` up to date after the named `rows` (ascending, distinct) of `weights (units, inputs)` changed;
+/// `None` means all rows. Both are f32, on one device and contiguous; anything else is an error.
 ///
 /// One kernel serves both, so that a restored rule holds the same bits as one that learned its way there. Away from
 /// the CPU, where nobody knows which rows changed, all are computed.
@@ -43,19 +40,31 @@ pub fn refresh_row_norms(
     norm: RowNorm,
     rows: Option<&[u32]>,
 ) -> Result<()> {
+    const NAME: &str = "refresh_row_norms";
+    let (units, inputs) = weights.dims2()?;
+    let shapes = [
+        ("weights", weights, DType::F32, (units, inputs).into()),
+        ("norms", norms, DType::F32, units.into()),
+    ];
+    check_arguments(NAME, weights.device(), shapes)?;
+    check_contiguous(NAME, "norms", norms)?;
+    if let Some(rows) = rows {
+        check_rows(NAME, rows, units)?;
+    }
     if weights.device().is_metal() {
         return norms.slice_set(&row_norms(weights, norm)?, 0, 0);
     }
-    let rows = rows.map_or_else(|| (0..norms.elem_count() as u32).collect(), <[u32]>::to_vec);
-    norms.inplace_op2(weights, &Refresh { norm, rows })
+    if weights.elem_count() == 0 {
+        return norms.slice_set(&norms.zeros_like()?, 0, 0);
+    }
+    let rows = rows.map_or_else(|| (0..units as u32).collect(), <[u32]>::to_vec);
+    norms.inplace_op2(&weights.contiguous()?, &Refresh { norm, rows })
 }
 
 struct Refresh {
     norm: RowNorm,
     rows: Vec<u32>,
 }
-
-const ROWS_A_TASK: usize = 32;
 
 impl InplaceOp2 for Refresh {
     fn name(&self) -> &'static str {
@@ -70,42 +79,20 @@ impl InplaceOp2 for Refresh {
         weights_layout: &Layout,
     ) -> Result<()> {
         let (_, columns) = weights_layout.shape().dims2()?;
-        let norms = cpu::values_mut(norms, norms_layout)?;
-        let weights = cpu::values(weights, weights_layout)?;
-        let entries = cpu::rows_mut(norms, 1, &self.rows).into_par_iter().zip(&self.rows);
-        entries.with_min_len(ROWS_A_TASK).for_each(|(entry, &row)| {
-            let row = &weights[row as usize * columns..][..columns];
-            entry[0] = norm_of(row, self.norm);
-        });
+        let (norms, weights) = (values_mut(norms, norms_layout)?, values(weights, weights_layout)?);
+        cpu::refresh(norms, weights, columns, self.norm, &self.rows);
         Ok(())
     }
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(
         &self,
-        norms: &mut CudaStorage,
+        norms: &mut candle_core::CudaStorage,
         norms_layout: &Layout,
-        weights: &CudaStorage,
+        weights: &candle_core::CudaStorage,
         weights_layout: &Layout,
     ) -> Result<()> {
-        let (units, columns) = weights_layout.shape().dims2()?;
-        let weights_values = cuda::values::<f32>(weights, weights_layout)?;
-        let mut norms = cuda::values_mut::<f32>(norms, norms_layout)?;
-        let kernel = weights.device.get_or_load_custom_func("row_norms", "hebbian-rows", cuda::ROWS)?;
-        let (width, euclidean) = (columns as u32, u8::from(self.norm == RowNorm::Euclidean));
-        let mut launch = kernel.builder();
-        launch.arg(&weights_values).arg(&mut norms).arg(&width).arg(&euclidean);
-        // SAFETY: the arguments are those of the kernel, which writes a norm a row.
-        unsafe { launch.launch(cuda::blocks(units, 1, 256)) }.w()?;
-        Ok(())
-    }
-}
-
-#[multiversion(targets = "simd")]
-fn norm_of(row: &[f32], norm: RowNorm) -> f32 {
-    match norm {
-        RowNorm::Euclidean => cpu::sum_of(row, |value| value * value).sqrt(),
-        RowNorm::Maximum => row.iter().fold(0f32, |most, value| most.max(value.abs())),
+        cuda::refresh(norms, norms_layout, weights, weights_layout, self.norm)
     }
 }
 
@@ -143,6 +130,26 @@ mod tests {
         for (row, norm) in some.into_iter().enumerate() {
             assert_eq!(norm, if [0, 3, 69].contains(&row) { all[row] } else { 0.0 }, "row {row}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn norms_of_another_length_and_rows_out_of_range_are_refused_and_nothing_changes() -> Result<()> {
+        let zeros = |units: usize, dtype| Tensor::zeros(units, dtype, &Device::Cpu);
+        let norms = zeros(70, DType::F32)?;
+        let refusal = |norms: &Tensor, rows: &[u32]| {
+            let refused = refresh_row_norms(norms, &weights().unwrap(), RowNorm::Maximum, Some(rows));
+            refused.unwrap_err().to_string()
+        };
+        let expected = "refresh_row_norms: norms is F32 [69]; allowed: F32 [70]";
+        assert!(refusal(&zeros(69, DType::F32)?, &[0]).starts_with(expected));
+        let expected = "refresh_row_norms: norms is F64 [70]; allowed: F32 [70]";
+        assert!(refusal(&zeros(70, DType::F64)?, &[0]).starts_with(expected));
+        assert!(refusal(&norms, &[0, 70]).starts_with("refresh_row_norms: row 70; allowed: below 70"));
+        assert!(refusal(&norms, &[3, 1]).starts_with("refresh_row_norms: row 3 comes before row 1"));
+        let column = Tensor::zeros((70, 2), DType::F32, &Device::Cpu)?.narrow(1, 0, 1)?.squeeze(1)?;
+        assert!(refusal(&column, &[0]).starts_with("refresh_row_norms: norms is not contiguous"));
+        assert_eq!(norms.to_vec1::<f32>()?, [0.0; 70]);
         Ok(())
     }
 }

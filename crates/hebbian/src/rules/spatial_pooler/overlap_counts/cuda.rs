@@ -1,42 +1,21 @@
-//! How many connected synapses of each column an input reaches.
+//! The counts on CUDA, of bits, see `kernels/overlaps.cu`.
 
-#[cfg(feature = "cuda")]
-use candle_core::{
-    CudaStorage, CustomOp2, Layout, Shape,
-    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
-};
-use candle_core::{DType, Result, Tensor};
+use candle_core::cuda_backend::WrapErr;
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, PushKernelArg};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, bail};
 
-#[cfg(feature = "cuda")]
 use crate::ops::cuda;
 
-/// The counts `(batch, units)` f32 of inputs that are on, in `inputs (batch, inputs)` of 0 and 1, and whose permanence
-/// in `permanences (units, inputs)` is at least `connected`. On the CPU the pooler has bit sets of its own.
-pub(crate) fn overlap_counts(inputs: &Tensor, permanences: &Tensor, connected: f64) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if inputs.device().is_cuda() {
-        return inputs.contiguous()?.apply_op2_no_bwd(permanences, &Count(connected as f32));
-    }
-    inputs.matmul(&permanences.ge(connected)?.to_dtype(DType::F32)?.t()?)
-}
+/// The counts of inputs whose permanence is at least this.
+pub(super) struct Count(pub(super) f32);
 
-#[cfg(feature = "cuda")]
-struct Count(f32);
-
-#[cfg(feature = "cuda")]
 impl CustomOp2 for Count {
     fn name(&self) -> &'static str {
         "overlap-counts"
     }
 
-    fn cpu_fwd(
-        &self,
-        _: &candle_core::CpuStorage,
-        _: &Layout,
-        _: &candle_core::CpuStorage,
-        _: &Layout,
-    ) -> Result<(candle_core::CpuStorage, Shape)> {
-        candle_core::bail!("the CPU counts with a product")
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        bail!("the CPU counts with a product")
     }
 
     fn cuda_fwd(
@@ -63,12 +42,7 @@ impl CustomOp2 for Count {
 }
 
 /// A bit for each value that is at least `least`, each row in whole words.
-#[cfg(feature = "cuda")]
-fn pack(
-    storage: &CudaStorage,
-    layout: &Layout,
-    least: f32,
-) -> Result<candle_core::cuda_backend::cudarc::driver::CudaSlice<u32>> {
+fn pack(storage: &CudaStorage, layout: &Layout, least: f32) -> Result<CudaSlice<u32>> {
     let (rows, columns) = layout.shape().dims2()?;
     let words = columns.div_ceil(32);
     let values = cuda::values::<f32>(storage, layout)?;

@@ -1,25 +1,29 @@
 //! A running average along time.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+mod cpu;
 #[cfg(feature = "cuda")]
-use candle_core::{
-    CudaStorage,
-    cuda_backend::{WrapErr, cudarc::driver::PushKernelArg},
-};
-use multiversion::multiversion;
+mod cuda;
 
-use super::cpu;
-#[cfg(feature = "cuda")]
-use super::cuda;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
-/// `m_t = m_(t-1) + rate (x_t - m_(t-1))` from `m = 0`, for every row `x_t` of `values (time, units)`.
+use super::check::check_arguments;
+use super::cpu::values;
+
+/// `m_t = m_(t-1) + rate (x_t - m_(t-1))` from `m = 0`, for every row `x_t` of `values (time, units)`, f32.
 pub fn running_average(values: &Tensor, rate: f64) -> Result<Tensor> {
-    let units = values.dim(1)?;
-    running_average_from(&Tensor::zeros(units, values.dtype(), values.device())?, values, rate)
+    let units = values.dims2()?.1;
+    running_average_from(&Tensor::zeros(units, DType::F32, values.device())?, values, rate)
 }
 
 /// The same from `before (units)` on.
 pub(crate) fn running_average_from(before: &Tensor, values: &Tensor, rate: f64) -> Result<Tensor> {
+    let shape = values.dims2()?;
+    let arguments =
+        [("values", values, DType::F32, shape.into()), ("before", before, DType::F32, shape.1.into())];
+    check_arguments("running_average", values.device(), arguments)?;
+    if values.elem_count() == 0 {
+        return values.zeros_like();
+    }
     match values.device().is_metal() {
         false => values.contiguous()?.apply_op2_no_bwd(&before.contiguous()?, &RunningAverage(rate as f32)),
         true => graph(before, values, rate),
@@ -33,7 +37,7 @@ fn graph(before: &Tensor, values: &Tensor, rate: f64) -> Result<Tensor> {
         average = (&average + ((values.narrow(0, time, 1)? - &average)? * rate)?)?;
         averages.push(average.clone());
     }
-    if averages.is_empty() { average.narrow(0, 0, 0) } else { Tensor::cat(&averages, 0) }
+    Tensor::cat(&averages, 0)
 }
 
 struct RunningAverage(f32);
@@ -45,56 +49,33 @@ impl CustomOp2 for RunningAverage {
 
     fn cpu_fwd(
         &self,
-        values: &CpuStorage,
+        storage: &CpuStorage,
         layout: &Layout,
         before: &CpuStorage,
         before_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (_, units) = layout.shape().dims2()?;
-        let mut averages = cpu::values(values, layout)?.to_vec();
-        let mut average = cpu::values(before, before_layout)?.to_vec();
-        for row in averages.chunks_exact_mut(units.max(1)) {
-            follow(&mut average, row, self.0);
-        }
+        let mut averages = values(storage, layout)?.to_vec();
+        let mut average = values(before, before_layout)?.to_vec();
+        cpu::running_average(&mut averages, &mut average, self.0);
         Ok((CpuStorage::F32(averages), layout.shape().clone()))
     }
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(
         &self,
-        values: &CudaStorage,
+        values: &candle_core::CudaStorage,
         layout: &Layout,
-        before: &CudaStorage,
+        before: &candle_core::CudaStorage,
         before_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (times, units) = layout.shape().dims2()?;
-        let device = &values.device;
-        let (values, before) =
-            (cuda::values::<f32>(values, layout)?, cuda::values::<f32>(before, before_layout)?);
-        let mut averages = device.alloc_zeros::<f32>(times * units)?;
-        let module = ("hebbian-running-average", cuda::RUNNING_AVERAGE);
-        let kernel = device.get_or_load_custom_func("running_average", module.0, module.1)?;
-        let (times, width) = (times as u32, units as u32);
-        let mut launch = kernel.builder();
-        launch.arg(&values).arg(&before).arg(&mut averages).arg(&self.0).arg(&times).arg(&width);
-        // SAFETY: the arguments are those of the kernel, which writes `times * units` averages.
-        unsafe { launch.launch(cuda::blocks(units.div_ceil(128), 1, 128)) }.w()?;
-        Ok((CudaStorage::wrap_cuda_slice(averages, device.clone()), layout.shape().clone()))
-    }
-}
-
-#[multiversion(targets = "simd")]
-fn follow(average: &mut [f32], row: &mut [f32], rate: f32) {
-    for (value, average) in row.iter_mut().zip(average) {
-        *average += rate * (*value - *average);
-        *value = *average;
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        cuda::running_average(values, layout, before, before_layout, self.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::Device;
     use hebbian_training::Generator;
 
     #[test]
@@ -118,7 +99,20 @@ mod tests {
     fn no_time_has_no_average() -> Result<()> {
         let none = Tensor::zeros((0, 4), DType::F32, &Device::Cpu)?;
         assert_eq!(running_average(&none, 0.5)?.dims(), [0, 4]);
-        assert_eq!(graph(&Tensor::zeros(4, DType::F32, &Device::Cpu)?, &none, 0.5)?.dims(), [0, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_average_of_another_length_and_another_type_are_refused() -> Result<()> {
+        let values = Tensor::zeros((3, 4), DType::F32, &Device::Cpu)?;
+        let refused = running_average_from(&Tensor::zeros(5, DType::F32, &Device::Cpu)?, &values, 0.5);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.starts_with("running_average: before is F32 [5]; allowed: F32 [4]"), "{refused}");
+        let refused = running_average(&values.to_dtype(DType::F64)?, 0.5).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("running_average: values is F64 [3, 4]; allowed: F32 [3, 4]"),
+            "{refused}"
+        );
         Ok(())
     }
 }
