@@ -4,6 +4,7 @@
 pub mod fit;
 mod layers;
 pub mod ops;
+pub mod registry;
 pub mod rule;
 mod rules;
 
@@ -11,11 +12,12 @@ pub use layers::stack;
 pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, spatial_pooler};
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
-pub use fit::{Ended, Event, Fit, FitConfig, Observers, Report, SaveCheckpoint};
+pub use fit::{Ended, Event, Fit, FitConfig, Measured, Observers, Report, SaveCheckpoint};
 pub use foldiak::{Foldiak, FoldiakConfig, Init, Settling};
 pub use invariance::{Invariance, InvarianceConfig, Normalization, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
-pub use rule::{Learned, LearningRule};
+pub use registry::Registry;
+pub use rule::{Learned, LearningRule, Rule, check_finite, check_state};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
-pub use stack::{Learning, Stack, StackConfig};
+pub use stack::{Learning, Stack, StackConfig, StackedRule};
