@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod fit;
+pub mod golden;
 mod layers;
 pub mod ops;
 pub mod registry;

@@ -8,7 +8,7 @@ use candle_core::{Device, Result, Tensor};
 use hebbian::ops::{Competition, RowNorm, Scale, Strength, refresh_row_norms, running_average, top_k};
 use hebbian::{
     CompSpec, CompSpecConfig, Event, Fit, FitConfig, Foldiak, FoldiakConfig, KrotovHopfield,
-    KrotovHopfieldConfig, LearningRule, Settling,
+    KrotovHopfieldConfig, LearningRule, Rule, Settling,
 };
 use hebbian_training::{Checkpoint, Generator, Schedule, State};
 use rules::{Case, cases};
@@ -184,7 +184,7 @@ fn the_same_units_win_as_on_the_cpu_where_samples_are_blank_or_match_perfectly_t
                     let named = [("weights", &weights), ("specialization", &specialization)];
                     let state = named.map(|(name, tensor)| Ok((name.to_owned(), tensor.to_device(device)?)));
                     let mut rule = CompSpec::from_state(config, state.into_iter().collect::<Result<_>>()?)?;
-                    let winners = rule.learn(&inputs.to_device(device)?)?.winners;
+                    let winners = rule.learn(&inputs.to_device(device)?)?.winners()?.clone();
                     Ok::<_, candle_core::Error>((flat(&winners)?, rule.specialization()?))
                 };
                 let (ours, reference) = (on(device)?, on(&Device::Cpu)?);
