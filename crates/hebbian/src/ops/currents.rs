@@ -34,10 +34,10 @@ impl Currents {
         }
     }
 
-    /// Must be told which rows of the weights (ascending) changed since the last product; `None` means any.
+    /// Must be told which rows of the weights changed since the last product; `None` means any.
     pub fn changed(&mut self, weights: &Tensor, rows: Option<&[u32]>) -> Result<()> {
         if let Some(panels) = &mut self.panels {
-            panels.mark(rows);
+            panels.mark(rows)?;
         }
         match &self.rows {
             Some(powers) => refresh_signed_power(powers, weights, self.exponent, rows),
