@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use candle_nn::Linear;
 use clap::Parser;
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule,
+    Charge, CompSpec, CompSpecConfig, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule,
 };
 use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
-use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule};
 use hebbian_classifier::{
     DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression,
     SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,

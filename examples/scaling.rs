@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use hebbian::{Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+use hebbian::{Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_plots::{Curves, Picture, Series};
 use hebbian_training::Generator;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use clap::{Parser, ValueEnum};
 use hebbian::{
-    BoostToward, FitConfig, LearningRule, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved,
+    BoostToward, FitConfig, LearningRule, PotentialPool, Rule, SpatialPooler, SpatialPoolerConfig, Starved,
 };
 use hebbian_classifier::{Labeled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
 use hebbian_datasets::transforms::{Threshold, binarize};
@@ -441,7 +441,7 @@ fn record(pooler: &mut SpatialPooler, inputs: &Tensor) -> Result<SparseBinary> {
     let mut codes = SparseBinary::new(pooler.units());
     for start in (0..inputs.dim(0)?).step_by(PORTION) {
         let portion = inputs.narrow(0, start, PORTION.min(inputs.dim(0)? - start))?;
-        codes.push_indices(&pooler.learn(&portion)?.winners)?;
+        codes.push_indices(&pooler.learn(&portion)?.winners()?.clone())?;
     }
     Ok(codes)
 }

@@ -11,7 +11,7 @@ use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
     KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalization, RowSize,
-    Settling, SpatialPooler, SpatialPoolerConfig, Starved,
+    Rule, Settling, SpatialPooler, SpatialPoolerConfig, Starved,
 };
 use hebbian_classifier::{Labeled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
@@ -104,14 +104,14 @@ fn replay_krotov_hopfield(trace: &Trace, mnist: &Dataset, device: &Device) -> Re
         let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
         let inputs = mnist.train.images().index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
         let inputs = transforms::scale(&inputs, device)?;
-        rule.set_anneal(rate);
+        rule.set_rate_scale(rate);
         let learned = rule.learn(&inputs)?;
-        let repelled = learned.repelled.context("the rule repels")?;
-        ensure_equal(&format!("step {step}: winners"), &learned.winners, &named("winners")?)?;
-        ensure_equal(&format!("step {step}: repelled"), &repelled, &named("repelled")?)?;
+        let repelled = learned.repelled.as_ref().context("the rule repels")?;
+        ensure_equal(&format!("step {step}: winners"), learned.winners()?, &named("winners")?)?;
+        ensure_equal(&format!("step {step}: repelled"), repelled, &named("repelled")?)?;
         ensure_close(
             &format!("step {step}: largest entry"),
-            &learned.update_size.reshape(1)?,
+            &learned.measure("largest_update")?.reshape(1)?,
             &named("nc")?.reshape(1)?,
         )?;
         ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
@@ -144,7 +144,7 @@ fn replay_comp_spec(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<(
         let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
         let inputs = mnist.train.images().index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
         let learned = rule.learn(&transforms::scale(&inputs, device)?)?;
-        ensure_equal(&format!("step {step}: winners"), &learned.winners, &named("winners")?)?;
+        ensure_equal(&format!("step {step}: winners"), learned.winners()?, &named("winners")?)?;
         if let Some(repelled) = &learned.repelled {
             ensure_equal(&format!("step {step}: repelled"), repelled, &named("repelled")?)?;
         }
@@ -190,7 +190,7 @@ fn replay_spatial_pooler(trace: &Trace, mnist: &Dataset, device: &Device) -> Res
         let image = images.narrow(0, step, 1)?;
         let overlaps = rule.overlaps(&image)?.squeeze(0)?;
         ensure_close(&format!("step {step}: overlaps"), &overlaps, &trace.tensor("overlaps")?.get(step)?)?;
-        let winners = rule.learn(&image)?.winners.squeeze(0)?.to_vec1::<u32>()?;
+        let winners = rule.learn(&image)?.winners()?.squeeze(0)?.to_vec1::<u32>()?;
         let padded: Vec<i64> =
             trace.tensor("active_sorted_pad_minus1")?.get(step)?.to_dtype(DType::I64)?.to_vec1()?;
         let expected: Vec<u32> = padded.iter().filter_map(|&column| column.try_into().ok()).collect();
@@ -252,7 +252,7 @@ fn replay_multi_winner(trace: &Trace, device: &Device) -> Result<()> {
             )?;
         }
         let Learned { output, winners, .. } = rule.learn(&frame)?;
-        let winners = winners.get(0)?.to_device(&Device::Cpu)?.sort_last_dim(true)?.0;
+        let winners = winners.context("winners")?.get(0)?.to_device(&Device::Cpu)?.sort_last_dim(true)?.0;
         ensure_equal(&format!("{place}: winners"), &winners, &trace.tensor("winners_sorted")?.get(step)?)?;
         ensure_close(&format!("{place}: output"), &output.get(0)?, &trace.tensor("so_steps")?.get(step)?)?;
         if step < weights.dim(0)? {
@@ -439,7 +439,7 @@ fn golden_krotov_hopfield_leaves_its_weights_alone_on_a_batch_of_zeros() -> Resu
         let mut rule = KrotovHopfield::from_state(config, state)?;
         let zeros = Tensor::zeros((6, weights.dim(1)?), DType::F32, &device)?;
         let learned = rule.learn(&zeros)?;
-        assert_eq!(learned.update_size.to_scalar::<f32>()?, 1e-30);
+        assert_eq!(learned.measure("largest_update")?.to_scalar::<f32>()?, 1e-30);
         assert_eq!(rule.weights()?.to_vec2::<f32>()?, weights.to_vec2::<f32>()?);
     }
     Ok(())
@@ -460,7 +460,7 @@ fn golden_comp_spec_gives_a_perfect_match_to_its_unit_and_a_blank_to_the_least_s
         let images = transforms::scale(&Dataset::mnist()?.train.images().narrow(0, 0, 6)?, &device)?;
         let shown = Tensor::new(&[1f32, 1.0, 0.0, 1.0, 1.0, 1.0], &device)?.unsqueeze(1)?;
         let learned = rule.learn(&images.broadcast_mul(&shown)?)?;
-        ensure_equal("winners", &learned.winners, trace.tensor("cs_winners")?)?;
+        ensure_equal("winners", learned.winners()?, trace.tensor("cs_winners")?)?;
         ensure_close("weights", &rule.weights()?, trace.tensor("cs_w_after")?)?;
         ensure_close("specialization", &rule.specialization()?, trace.tensor("cs_s_after")?)?;
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
-use hebbian::rule;
+use hebbian::Registry;
 use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, SplitSizes, transforms};
 use hebbian_training::Checkpoint;
@@ -73,7 +73,7 @@ fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
     let weights = config.as_object_mut().context("an object")?.remove("weights");
     assert_eq!(weights, Some("plain".into()));
     let config: FeaturesConfig = serde_json::from_value(config)?;
-    let rule = rule::from_checkpoint(&checkpoint)?;
+    let rule = Registry::builtin().from_checkpoint(&checkpoint)?;
     let features = Features::with_scale(config, rule.weights()?, &checkpoint.tensors["feature.scale"])?;
     let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
 

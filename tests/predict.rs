@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Tensor, safetensors::load};
 use example::{Example, refusal};
 use hebbian::{
     CompSpec, CompSpecConfig, Fit, FitConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
-    KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    SpatialPooler, SpatialPoolerConfig, Stack, rule,
+    KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry,
+    Rule, SpatialPooler, SpatialPoolerConfig, Stack,
 };
 use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, evaluate, respond};
 use hebbian_datasets::{Dataset, transforms};
@@ -82,7 +82,7 @@ fn by_the_library(pixels: &[Vec<u8>], labels: &[u32]) -> Result<(Tensor, usize)>
     let mut config = checkpoint.metadata.features.clone().context("features")?;
     config.as_object_mut().context("an object")?.remove("weights");
     let config: FeaturesConfig = serde_json::from_value(config)?;
-    let weights = rule::from_checkpoint(&checkpoint)?.weights()?;
+    let weights = Registry::builtin().from_checkpoint(&checkpoint)?.weights()?;
     let features = Features::with_scale(config, weights, &checkpoint.tensors["feature.scale"])?;
     let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
     let images = Tensor::from_vec(pixels.concat(), (pixels.len(), 784), &Device::Cpu)?;

@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use example::{Example, results};
-use hebbian::rule::from_checkpoint;
+use hebbian::Registry;
 use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{Dataset, SplitSizes};
 use hebbian_training::Checkpoint;
@@ -52,7 +52,7 @@ fn a_pooler_loaded_from_its_checkpoint_has_the_accuracy_that_was_reported() -> R
     let out = folder.path().join("run");
     EXAMPLE.succeed(&out, &[])?;
     let checkpoint = Checkpoint::load(&out.join("checkpoint.safetensors"), &Device::Cpu)?;
-    let pooler = from_checkpoint(&checkpoint)?;
+    let pooler = Registry::builtin().from_checkpoint(&checkpoint)?;
     let readout = checkpoint.part("readout");
 
     let sizes = SplitSizes { train: Some(2000), validation: 1000, test: Some(1000) };

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use hebbian::{Event, Fit, FitConfig, Foldiak, FoldiakConfig, Init, Settling};
+use hebbian::{Event, Fit, FitConfig, Foldiak, FoldiakConfig, Init, Rule, Settling};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, flagged};
 use hebbian_training::{Checkpoint, Generator, Invalid, Schedule};
 use serde::Serialize;
@@ -177,6 +177,8 @@ impl Arguments {
             inhibition_rate: self.inhibition_rate,
             learning_rate: self.learning_rate,
             threshold_rate: self.threshold_rate,
+            preset_patterns: self.preset_patterns,
+            preset_rate: self.preset_rate,
             ..Default::default()
         };
         let notebook = FoldiakConfig {
@@ -209,21 +211,14 @@ impl Arguments {
         for (field, count) in [("patterns", self.patterns), ("test_patterns", self.test_patterns)] {
             flagged("", Invalid::unless(count >= 1, field, count, "at least 1"))?;
         }
-        let rate = self.preset_rate;
-        flagged("", Invalid::unless((0.0..=1.0).contains(&rate), "preset_rate", rate, "0 to 1"))?;
         flagged("", self.fit(PAPER).validate())
     }
 
-    /// A layer as it is before learning begins, its thresholds preset if it is the paper's.
+    /// A layer as it is before learning begins.
     fn begin(&self, session: &Session<Patterns>, place: Place<'_>) -> Result<Foldiak> {
         let (inputs, device) = (&session.data.train, &session.device);
         let mut draws = Generator::new(place.seed, place.name);
-        let mut rule = Foldiak::new(self.config(place.name)?, inputs.dim(1)?, &mut draws, device)?;
-        if place.name == PAPER {
-            let first = inputs.narrow(0, 0, self.preset_patterns.min(inputs.dim(0)?))?;
-            rule.preset_thresholds(&first, self.preset_rate)?;
-        }
-        Ok(rule)
+        Ok(Foldiak::new(self.config(place.name)?, inputs.dim(1)?, &mut draws, device)?)
     }
 
     fn row(&self, session: &mut Session<Patterns>, place: Place<'_>) -> Result<Row> {

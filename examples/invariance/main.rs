@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use hebbian::ops::top_k;
 use hebbian::{
     FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, RowSize, Stack, StackConfig,
+    Normalization, Registry, RowSize, Rule, Stack, StackConfig,
 };
 use hebbian_classifier::{DescentConfig, respond};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
@@ -435,7 +435,8 @@ impl Arguments {
         let path = session.checkpoint_path(Place { seed: self.common.seed, name: Stack::NAME });
         let checkpoint = Checkpoint::load(&path, &session.device)?;
         let config: StackConfig = serde_json::from_value(checkpoint.metadata.config.clone())?;
-        let layers = self.layers(&Stack::from_state(config, checkpoint.part("rule"))?)?;
+        let layers =
+            self.layers(&Stack::from_state(config, checkpoint.part("rule"), &Registry::builtin())?)?;
         let drawing = Drawing {
             image: session.data.image(),
             sparse: layers.sparse.weights()?,

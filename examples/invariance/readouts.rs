@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use hebbian::{Invariance, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Stack, rule};
+use hebbian::{Invariance, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry, Rule, Stack};
 use hebbian_classifier::{
     Features, FeaturesConfig, Labeled, SoftmaxRegression, evaluate, random_images, respond,
 };
@@ -132,7 +132,8 @@ impl Arguments {
         let config = self.third()?;
         let mut draws = Generator::new(seed, SANDWICH);
         let third = MultiWinner::new(config.clone(), self.invariant_units, &mut draws, &session.device)?;
-        let copy = |rule: &dyn LearningRule| rule::from_state(rule.name(), &rule.config(), rule.state()?);
+        let copy =
+            |rule: &dyn LearningRule| Registry::builtin().load(rule.name(), &rule.config(), rule.state()?);
         let mut rules = Vec::new();
         for below in stack.rules() {
             rules.push(copy(&**below)?);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use hebbian::SpatialPooler;
+use hebbian::{Rule as _, SpatialPooler};
 use hebbian_training::Checkpoint;
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ impl Card<'_> {
             "\n## From Rust\n\n```rust,ignore\n\
              let file = std::path::Path::new(\"pretrained/{name}.safetensors\");\n\
              let checkpoint = hebbian_training::Checkpoint::load(file, &candle_core::Device::Cpu)?;\n\
-             let layer = hebbian::rule::from_checkpoint(&checkpoint)?; // a candle_nn::Module, inputs as in training\n\
+             let layer = hebbian::Registry::builtin().from_checkpoint(&checkpoint)?; // a candle_nn::Module, inputs as in training\n\
              ```\n{answers}"
         )
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
-use hebbian::SpatialPooler;
+use hebbian::{Rule as _, SpatialPooler};
 use hebbian_datasets::Examples;
 use hebbian_experiment::{DatasetName, DeviceChoice, Trained, dataset_named};
 use hebbian_training::{Checkpoint, replace_file};

@@ -70,10 +70,10 @@ impl<R: LearningRule> Observer<Event<'_, R>> for Shooting {
         let step = event.fit.step();
         let done = match event.ended {
             Ended::Epoch(_) => self.write(),
-            Ended::Step if self.frames_after(step) > self.frames_after(step - 1) => {
+            Ended::Step(_) if self.frames_after(step) > self.frames_after(step - 1) => {
                 self.shoot(event.rule, step)
             }
-            Ended::Step => Ok(()),
+            Ended::Step(_) => Ok(()),
         };
         done.map_err(|error| Error::msg(format!("{error:#}")))
     }

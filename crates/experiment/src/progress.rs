@@ -81,8 +81,8 @@ impl LearningBar {
         self.bar.inc(1);
     }
 
-    /// An epoch is done, at `rate`.
-    pub fn epoch(&mut self, epoch: usize, rate: f64, report: &Report) {
+    /// An epoch is done, at the rate `rate` for a rule that has one.
+    pub fn epoch(&mut self, epoch: usize, rate: Option<f64>, report: &Report) {
         let message = describe((epoch, self.epochs), rate, report);
         if let Some(said) = self.said.as_mut().filter(|said| said.elapsed() >= NOW_AND_THEN) {
             *said = Instant::now();
@@ -97,12 +97,14 @@ impl LearningBar {
     }
 }
 
-fn describe((epoch, epochs): (usize, usize), rate: f64, report: &Report) -> String {
-    format!(
-        "epoch {epoch}/{epochs}, rate {rate:.2e}, {:.1} % of units won, largest update {:.3e}",
-        100.0 * report.share_that_won(),
-        report.largest_update
-    )
+fn describe((epoch, epochs): (usize, usize), rate: Option<f64>, report: &Report) -> String {
+    let rate = rate.map(|rate| format!(", rate {rate:.2e}"));
+    let won = report.share_that_won().map(|share| format!(", {:.1} % of units won", 100.0 * share));
+    let measure = report.measures.first();
+    let measure =
+        measure.map(|(name, measured)| format!(", {} {:.3e}", name.replace('_', " "), measured.mean));
+    let parts: String = [rate, won, measure].into_iter().flatten().collect();
+    format!("epoch {epoch}/{epochs}{parts}")
 }
 
 /// Says how far the download of `file` has come, in one line that is written over.
@@ -125,11 +127,18 @@ pub(crate) fn download(file: &str, bytes: u64, of: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hebbian::Measured;
 
     #[test]
-    fn an_epoch_is_told_with_its_rate_winners_and_largest_update() {
-        let report = Report { wins: vec![3, 0, 1, 4], largest_update: 12.5, ..Report::default() };
-        let told = describe((3, 300), 0.04, &report);
+    fn an_epoch_is_told_with_its_rate_winners_and_first_measure_as_far_as_the_rule_has_them() {
+        let measured = Measured { mean: 12.5, largest: 20.0 };
+        let report = Report {
+            wins: Some(vec![3, 0, 1, 4]),
+            measures: vec![("largest_update", measured)],
+            ..Report::default()
+        };
+        let told = describe((3, 300), Some(0.04), &report);
         assert_eq!(told, "epoch 3/300, rate 4.00e-2, 75.0 % of units won, largest update 1.250e1");
+        assert_eq!(describe((3, 300), None, &Report::default()), "epoch 3/300");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use candle_core::{Device, Error};
 use candle_nn::Module;
-use hebbian::{Ended, Event, Fit, FitConfig, LearningRule};
+use hebbian::{Ended, Event, Fit, FitConfig, LearningRule, Measured};
 use hebbian_classifier::{
     DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
@@ -105,7 +105,6 @@ impl<D: Subject> Session<D> {
         let image = self.image()?;
         let name = format!("{}: learn", place.name);
         let mut bar = self.progress.learning(&name, (steps, config.epochs), fit.step());
-        let rate = rule.config().get("learning_rate").and_then(Value::as_f64);
         let metrics = &mut self.metrics;
         let mut log = |event: &Event<'_, R>| {
             let Some(report) = event.epoch_report() else {
@@ -113,18 +112,22 @@ impl<D: Subject> Session<D> {
                 return Ok(());
             };
             let (epoch, seconds, factor) = (event.fit.epoch(), report.seconds, event.fit.factor());
-            bar.epoch(epoch, rate.map_or(factor, |rate| rate * factor), report);
+            bar.epoch(epoch, event.rule.learning_rate(), report);
             let mut values = measure(event.rule).map_err(plain)?;
             values.insert("learning_rate_factor".into(), json!(factor));
-            values.insert("update_size".into(), json!(report.update_size));
-            values.insert("largest_update".into(), json!(report.largest_update));
-            values.insert("idle_units".into(), json!(report.idle_units()));
+            for (name, Measured { mean, largest }) in &report.measures {
+                values.insert((*name).into(), json!(mean));
+                values.insert(format!("{name}_max"), json!(largest));
+            }
+            if let Some(idle) = report.idle_units() {
+                values.insert("idle_units".into(), json!(idle));
+            }
             metrics.push(Metric::of(place, Phase::Learn, epoch, seconds, values)).map_err(plain)
         };
         let mut save = |event: &Event<'_, R>| -> candle_core::Result<()> {
             match event.ended {
                 Ended::Epoch(_) => Ok(checkpoint(event.fit, event.rule, image)?.save(&path)?),
-                Ended::Step => Ok(()),
+                Ended::Step(_) => Ok(()),
             }
         };
         let inputs = self.data.inputs();

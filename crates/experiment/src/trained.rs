@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::Module;
 use candle_nn::ops::softmax_last_dim;
 use clap::Args;
-use hebbian::{KrotovHopfield, LearningRule, rule};
+use hebbian::{KrotovHopfield, LearningRule, Registry, Rule as _};
 use hebbian_classifier::{Features, SoftmaxRegression, respond};
 use hebbian_datasets::ImageShape;
 use hebbian_datasets::transforms::{Threshold, binarize, scale};
@@ -77,7 +77,7 @@ impl Trained {
     /// The layer and what was made of it.
     pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let metadata = checkpoint.metadata.clone();
-        let rule = rule::from_checkpoint(checkpoint)?;
+        let rule = Registry::builtin().from_checkpoint(checkpoint)?;
         let image = image_shape(metadata.image, rule.weights()?.dim(1)?)?;
         let described = metadata.features.clone().unwrap_or(Value::Null);
         let threshold = described.get("binarize").and_then(Value::as_str);

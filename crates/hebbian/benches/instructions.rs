@@ -14,7 +14,7 @@ use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use hebbian::{
     CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
-    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, SpatialPooler,
+    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Rule, SpatialPooler,
     SpatialPoolerConfig,
 };
 use hebbian_training::Generator;

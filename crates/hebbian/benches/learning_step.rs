@@ -8,7 +8,7 @@ use candle_core::{Device, Error, Result, Tensor};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
-    KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Settling, Stack,
+    KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Rule, Settling, Stack,
 };
 use hebbian_datasets::{Dataset, Tapestry, Walk, transforms};
 use hebbian_training::{Batches, Generator};

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Error, Result, Tensor};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hebbian::{BoostToward, LearningRule, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
+use hebbian::{BoostToward, LearningRule, PotentialPool, Rule, SpatialPooler, SpatialPoolerConfig, Starved};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_training::Generator;
 

@@ -19,7 +19,7 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use hebbian::{CompSpec, CompSpecConfig, LearningRule};
+//! use hebbian::{CompSpec, CompSpecConfig, LearningRule, Rule};
 //! use hebbian_training::Generator;
 //!
 //! let config = CompSpecConfig { units: 4, ..Default::default() };
@@ -29,7 +29,7 @@
 //!     rule.learn(&samples)?;
 //! }
 //! // Two different samples end with two different units, each specialized on its own.
-//! let winners = rule.learn(&samples)?.winners.flatten_all()?.to_vec1::<u32>()?;
+//! let winners = rule.learn(&samples)?.winners()?.flatten_all()?.to_vec1::<u32>()?;
 //! assert_ne!(winners[0], winners[1]);
 //! let specialization = rule.specialization()?.to_vec1::<f32>()?;
 //! assert!(specialization[winners[0] as usize] > 0.9);
@@ -45,7 +45,7 @@ use crate::ops::{
     Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, no_update, overlap_scores,
     refresh_row_norms, row_norms, top_k, unless_fault,
 };
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, Rule, check_state};
 
 /// The parameters of [`CompSpec`]. The default is the notebook's, without charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ impl CompSpecConfig {
 #[derive(Debug)]
 pub struct CompSpec {
     config: CompSpecConfig,
-    anneal: f64,
+    rate_scale: f64,
     weights: Tensor,
     specialization: Tensor,
     products: Currents,
@@ -118,39 +118,12 @@ pub struct CompSpec {
 }
 
 impl CompSpec {
-    /// The rule's name in checkpoints.
-    pub const NAME: &'static str = "comp-spec";
-
-    /// A layer for `inputs` inputs: weights |N(0, 1)|, each row of length 1, no unit specialized.
-    pub fn new(
-        config: CompSpecConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        let weights = generator.normal((config.units, inputs), 0.0, 1.0, device)?.abs()?;
-        let lengths = row_norms(&weights, RowNorm::Euclidean)?.maximum(LENGTH_FLOOR)?;
-        let weights = weights.broadcast_div(&lengths.unsqueeze(1)?)?;
-        let specialization = Tensor::zeros(config.units, DType::F32, device)?;
-        Self::with_state(config, weights, specialization)
-    }
-
-    /// A layer that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: CompSpecConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
-        let expected = [("weights", (config.units, inputs).into()), ("specialization", config.units.into())];
-        check_state(&state, &expected)?;
-        Self::with_state(config, state["weights"].copy()?, state["specialization"].copy()?)
-    }
-
     fn with_state(config: CompSpecConfig, weights: Tensor, specialization: Tensor) -> Result<Self> {
         let norms = specialization.zeros_like()?;
         let maxima = config.charge.is_some().then(|| specialization.zeros_like()).transpose()?;
         let (products, last_update) = (Currents::new(1.0), no_update(weights.device())?);
         let mut rule =
-            Self { config, anneal: 1.0, weights, specialization, products, norms, maxima, last_update };
+            Self { config, rate_scale: 1.0, weights, specialization, products, norms, maxima, last_update };
         rule.refresh(None)?;
         Ok(rule)
     }
@@ -207,6 +180,35 @@ impl Module for CompSpec {
     }
 }
 
+impl Rule for CompSpec {
+    const NAME: &'static str = "comp-spec";
+    type Config = CompSpecConfig;
+
+    /// A layer for `inputs` inputs: weights |N(0, 1)|, each row of length 1, no unit specialized.
+    fn new(
+        config: CompSpecConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let weights = generator.normal((config.units, inputs), 0.0, 1.0, device)?.abs()?;
+        let lengths = row_norms(&weights, RowNorm::Euclidean)?.maximum(LENGTH_FLOOR)?;
+        let weights = weights.broadcast_div(&lengths.unsqueeze(1)?)?;
+        let specialization = Tensor::zeros(config.units, DType::F32, device)?;
+        Self::with_state(config, weights, specialization)
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: CompSpecConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        let expected = [("weights", (config.units, inputs).into()), ("specialization", config.units.into())];
+        check_state(&state, &expected)?;
+        Self::with_state(config, state["weights"].copy()?, state["specialization"].copy()?)
+    }
+}
+
 impl LearningRule for CompSpec {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -216,13 +218,25 @@ impl LearningRule for CompSpec {
         serde_json::json!(self.config)
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+    fn inputs(&self) -> usize {
+        self.weights.dims()[1]
     }
 
-    /// Passes the plain products upward; the update's size is its largest entry.
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.config.learning_rate * self.rate_scale)
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes the plain products upward; measures `largest_update`, the largest change of a weight.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        let rate = self.config.learning_rate * self.anneal;
+        let rate = self.config.learning_rate * self.rate_scale;
         let products = self.products.of(&self.weights, inputs)?;
         let lengths = inputs.sqr()?.sum(1)?.sqrt()?.maximum(LENGTH_FLOOR)?;
         let unspecialized = self.specialization.affine(-1.0, 1.0)?.sqr()?;
@@ -260,7 +274,8 @@ impl LearningRule for CompSpec {
             self.shorten(charge.largest_weight)?;
         }
         let repelled = charge.map(|(repelled, _)| repelled);
-        Ok(Learned { output: products, winners, repelled, update_size: updated.largest })
+        let learned = Learned::new(products).with_winners(winners).with_repelled(repelled);
+        Ok(learned.measured("largest_update", updated.largest))
     }
 
     fn weights(&self) -> Result<Tensor> {
@@ -338,7 +353,7 @@ mod tests {
         let specialization = rule.specialization()?.to_vec1::<f32>()?;
         let least = (0..12).min_by(|&a, &b| specialization[a].total_cmp(&specialization[b])).unwrap();
         let learned = rule.learn(&Tensor::zeros((1, 20), DType::F32, &Device::Cpu)?)?;
-        assert_eq!(learned.winners.to_vec2::<u32>()?, [[least as u32]]);
+        assert_eq!(learned.winners()?.to_vec2::<u32>()?, [[least as u32]]);
         assert!(largest(&rule.weights()?)?.is_finite() && largest(&rule.specialization()?)?.is_finite());
         Ok(())
     }
@@ -347,7 +362,7 @@ mod tests {
     fn a_sample_equal_to_a_weight_row_is_won_by_that_unit() -> Result<()> {
         let mut rule = rule(None)?;
         let sample = rule.weights()?.narrow(0, 7, 1)?;
-        assert_eq!(rule.learn(&sample)?.winners.to_vec2::<u32>()?, [[7]]);
+        assert_eq!(rule.learn(&sample)?.winners()?.to_vec2::<u32>()?, [[7]]);
         let specialization = rule.specialization()?.to_vec1::<f32>()?[7];
         assert!((specialization - 2.0 / 11.0).abs() < 1e-6, "its overlap is 1: {specialization}");
         Ok(())
@@ -361,7 +376,7 @@ mod tests {
             ("specialization".to_owned(), Tensor::zeros(12, DType::F32, &Device::Cpu)?),
         ]);
         let mut rule = CompSpec::from_state(config(None), state)?;
-        assert_eq!(rule.learn(&row.narrow(0, 0, 2)?)?.winners.to_vec2::<u32>()?, [[0], [0]]);
+        assert_eq!(rule.learn(&row.narrow(0, 0, 2)?)?.winners()?.to_vec2::<u32>()?, [[0], [0]]);
         Ok(())
     }
 
@@ -382,7 +397,7 @@ mod tests {
         rule.learn(&batch(0)?)?;
         let (weights, specialization) = (rule.weights()?, rule.specialization()?.to_vec1::<f32>()?);
         let learned = rule.learn(&batch(1)?.narrow(0, 0, 1)?)?;
-        let winner = learned.winners.to_vec2::<u32>()?[0][0] as usize;
+        let winner = learned.winners()?.to_vec2::<u32>()?[0][0] as usize;
         let repelled = learned.repelled.unwrap().to_vec1::<u32>()?[0] as usize;
         assert_ne!(winner, repelled);
         let after = rule.specialization()?.to_vec1::<f32>()?;

@@ -1,8 +1,8 @@
-//! Epochs over a rule: shuffle, anneal, observe, and go on from a checkpoint.
+//! Epochs over a rule: shuffle, scale the rates, observe, and go on from a checkpoint.
 //!
 //! ```
 //! use candle_core::Device;
-//! use hebbian::{Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+//! use hebbian::{Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Rule};
 //! use hebbian_training::Generator;
 //!
 //! let inputs = Generator::new(0, "inputs").uniform((500, 16), 0.0, 1.0, &Device::Cpu)?;
@@ -14,7 +14,7 @@
 //! let mut count = |event: &Event<'_, KrotovHopfield>| {
 //!     if let Some(report) = event.epoch_report() {
 //!         epochs_seen += 1;
-//!         assert_eq!(report.wins.iter().sum::<u32>(), 500);
+//!         assert_eq!(report.wins.iter().flatten().sum::<u32>(), 500);
 //!     }
 //!     Ok(())
 //! };
@@ -33,20 +33,21 @@ use hebbian_training::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Registry;
 use crate::rule::{Learned, LearningRule, check_finite};
 
-/// How long and in what portions a rule learns.
+/// How long and in what batches a rule learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitConfig {
     /// Passes over the inputs.
     pub epochs: usize,
-    /// Samples a step.
+    /// Samples per step.
     pub batch_size: usize,
     /// How the rule's rates fall.
     pub schedule: Schedule,
-    /// Whether every epoch takes the inputs in the order that they have, as a stream must be; otherwise each epoch
-    /// shuffles them.
+    /// Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch shuffles
+    /// them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_order: bool,
 }
@@ -65,7 +66,7 @@ impl FitConfig {
     }
 }
 
-/// Those who watch a training.
+/// The observers of a training.
 pub type Observers<'o, R> = [&'o mut dyn for<'a> Observer<Event<'a, R>>];
 
 /// The training of one rule: where it stands between two epochs.
@@ -85,24 +86,24 @@ pub struct Event<'a, R: ?Sized> {
     /// The rule as it is now.
     pub rule: &'a R,
     /// What has just ended.
-    pub ended: Ended,
+    pub ended: Ended<'a>,
 }
 
 /// What an [`Event`] is the end of.
-#[derive(Clone, Debug)]
-pub enum Ended {
-    /// A step.
-    Step,
+#[derive(Clone, Copy, Debug)]
+pub enum Ended<'a> {
+    /// A step, with what happened in it.
+    Step(&'a Learned),
     /// An epoch, after its last step.
-    Epoch(Report),
+    Epoch(&'a Report),
 }
 
 impl<R: ?Sized> Event<'_, R> {
     /// The report, if an epoch has ended.
     pub fn epoch_report(&self) -> Option<&Report> {
-        match &self.ended {
+        match self.ended {
             Ended::Epoch(report) => Some(report),
-            Ended::Step => None,
+            Ended::Step(_) => None,
         }
     }
 }
@@ -110,30 +111,43 @@ impl<R: ?Sized> Event<'_, R> {
 /// One epoch in numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Mean over the steps of [`Learned::update_size`].
-    pub update_size: f32,
-    /// The largest of them.
-    pub largest_update: f32,
-    /// How often each unit won, `(units)`.
-    pub wins: Vec<u32>,
-    /// Wall time of the epoch's steps, in seconds, without what the observers took.
+    /// What its steps measured, by the names of [`Learned::measures`] and in their order.
+    pub measures: Vec<(&'static str, Measured)>,
+    /// How often each unit won, `(units)`; none for a rule without winners.
+    pub wins: Option<Vec<u32>>,
+    /// Wall time of the epoch's steps, in seconds, without the time of the observers.
     pub seconds: f64,
 }
 
+/// One measure over the steps of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The mean.
+    pub mean: f32,
+    /// The largest.
+    pub largest: f32,
+}
+
 impl Report {
+    /// What was measured under `name`.
+    pub fn measure(&self, name: &str) -> Option<Measured> {
+        self.measures.iter().find(|(known, _)| *known == name).map(|(_, measured)| *measured)
+    }
+
     /// How many units did not win once.
-    pub fn idle_units(&self) -> usize {
-        self.wins.iter().filter(|&&wins| wins == 0).count()
+    pub fn idle_units(&self) -> Option<usize> {
+        Some(self.wins.as_ref()?.iter().filter(|&&wins| wins == 0).count())
     }
 
     /// The share of the units that won at least once.
-    pub fn share_that_won(&self) -> f64 {
-        1.0 - self.idle_units() as f64 / self.wins.len().max(1) as f64
+    pub fn share_that_won(&self) -> Option<f64> {
+        let units = self.wins.as_ref()?.len().max(1);
+        Some(1.0 - self.idle_units()? as f64 / units as f64)
     }
 }
 
 impl Fit {
-    /// A training that has not begun; `seed` decides the shuffles.
+    /// A training that has not begun; `seed` seeds the shuffles.
     pub fn new(config: FitConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         Ok(Self { config, shuffles: Generator::new(seed, "shuffle"), epoch: 0, step: 0, factor: 1.0 })
@@ -143,7 +157,8 @@ impl Fit {
     /// the checkpoint's state.
     ///
     /// Refused, with nothing changed, where rule, config, seed, epochs, batch size or schedule differ: the run would
-    /// be neither the old one nor a new one.
+    /// be neither the old one nor a new one. [`Fit::from_checkpoint`] makes the rule too, and takes all of these from the
+    /// checkpoint.
     pub fn resume<R: LearningRule + ?Sized>(
         config: FitConfig,
         seed: u64,
@@ -164,6 +179,19 @@ impl Fit {
         Ok(Self { shuffles: Generator::at(*generator), epoch: *epoch, step: *step, ..fresh })
     }
 
+    /// The training that `checkpoint` was taken from and its rule, one of the `registry`, with nothing else to be known.
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        registry: &Registry,
+    ) -> Result<(Self, Box<dyn LearningRule>)> {
+        let Metadata { fit, generator, epoch, step, .. } = &checkpoint.metadata;
+        let config = FitConfig::deserialize(fit)
+            .map_err(|error| candle_core::Error::msg(format!("the checkpoint's fit: {error}")))?;
+        let fit = Self::new(config, generator.seed)?;
+        let fit = Self { shuffles: Generator::at(*generator), epoch: *epoch, step: *step, ..fit };
+        Ok((fit, registry.from_checkpoint(checkpoint)?))
+    }
+
     /// Epochs finished.
     pub fn epoch(&self) -> usize {
         self.epoch
@@ -179,14 +207,15 @@ impl Fit {
         self.step
     }
 
-    /// How long and in what portions.
+    /// How long and in what batches.
     pub fn config(&self) -> &FitConfig {
         &self.config
     }
 
-    /// Runs the epochs that are left over `inputs (examples, inputs)` and shows each to the observers.
+    /// Runs the epochs that are left over `inputs (examples, inputs)` and shows each step and epoch to the observers.
     ///
-    /// The inputs are checked once; nothing is read from the device until an epoch ends.
+    /// The inputs are checked once; nothing is read from the device until an epoch ends. Before its very first step the
+    /// rule may [`prepare`](LearningRule::prepare).
     pub fn run<R: LearningRule + ?Sized>(
         &mut self,
         rule: &mut R,
@@ -202,15 +231,18 @@ impl Fit {
             size,
             format!("1 to the number of examples ({examples})"),
         )?;
+        if self.step == 0 && self.epoch < self.config.epochs {
+            rule.prepare(inputs)?;
+        }
         while self.epoch < self.config.epochs {
             let report = self.run_epoch(rule, inputs, observers)?;
             self.epoch += 1;
-            self.tell(observers, rule, Ended::Epoch(report))?;
+            self.tell(observers, rule, Ended::Epoch(&report))?;
         }
         Ok(())
     }
 
-    fn tell<R: ?Sized>(&self, observers: &mut Observers<'_, R>, rule: &R, ended: Ended) -> Result<()> {
+    fn tell<R: ?Sized>(&self, observers: &mut Observers<'_, R>, rule: &R, ended: Ended<'_>) -> Result<()> {
         let event = Event { fit: self, rule, ended };
         observers.iter_mut().try_for_each(|observer| observer.observe(&event))
     }
@@ -223,8 +255,8 @@ impl Fit {
     ) -> Result<Report> {
         let _span = tracing::info_span!("epoch", epoch = self.epoch).entered();
         let mut seconds = 0.0;
-        rule.begin_epoch(self.epoch)?;
-        let mut tally = None;
+        rule.begin_epoch(self.epoch, inputs)?;
+        let mut tally = Tally::default();
         let (examples, size) = (inputs.dim(0)?, self.config.batch_size);
         let batches = match self.config.in_order {
             true => Batches::in_order(examples, size),
@@ -233,21 +265,21 @@ impl Fit {
         for indices in batches.indices(inputs.device())? {
             let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
             self.factor = self.config.schedule.factor(progress);
-            rule.set_anneal(self.factor);
+            rule.set_rate_scale(self.factor);
             let _span = tracing::debug_span!("step").entered();
             let begin = Instant::now();
             let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
             let learned = learned.map_err(|error| self.place(error))?;
-            Tally::add(&mut tally, &learned)?;
+            tally.add(&learned, rule.units())?;
             self.step += 1;
             seconds += begin.elapsed().as_secs_f64();
-            self.tell(observers, &*rule, Ended::Step)?;
+            self.tell(observers, &*rule, Ended::Step(&learned))?;
         }
         let begin = Instant::now();
-        let mut report = tally.map_or(Ok(Report::default()), |tally| tally.read(batches.len()))?;
-        if !report.update_size.is_finite() {
+        let mut report = tally.read(batches.len())?;
+        if let Some((name, _)) = report.measures.iter().find(|(_, measured)| !measured.mean.is_finite()) {
             bail!(
-                "epoch {}: an update was not finite; the rule has learned nothing since before it",
+                "epoch {}: {name} was not finite in a step; the rule has learned nothing since before it",
                 self.epoch + 1
             );
         }
@@ -293,41 +325,45 @@ fn check_inputs(inputs: &Tensor) -> Result<()> {
 }
 
 /// Sums over the steps of an epoch, kept on the device.
+#[derive(Default)]
 struct Tally {
-    update_size: Tensor,
-    largest_update: Tensor,
-    wins: Tensor,
+    measures: Vec<(&'static str, Sum)>,
+    wins: Option<Tensor>,
+}
+
+/// One measure, the steps so far.
+struct Sum {
+    total: Tensor,
+    largest: Tensor,
 }
 
 impl Tally {
-    fn add(tally: &mut Option<Self>, learned: &Learned) -> Result<()> {
-        let units = learned.output.dim(1)?;
-        let device = learned.output.device();
-        let so_far = match tally.take() {
-            Some(tally) => tally,
-            None => Self {
-                update_size: Tensor::zeros((), DType::F32, device)?,
-                largest_update: Tensor::zeros((), DType::F32, device)?,
-                wins: Tensor::zeros(units, DType::U32, device)?,
-            },
+    fn add(&mut self, learned: &Learned, units: usize) -> Result<()> {
+        for (name, value) in &learned.measures {
+            match self.measures.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => {
+                    *sum = Sum { total: (&sum.total + value)?, largest: sum.largest.maximum(value)? };
+                }
+                None => self.measures.push((*name, Sum { total: value.clone(), largest: value.clone() })),
+            }
+        }
+        let Some(winners) = &learned.winners else { return Ok(()) };
+        let winners = winners.flatten_all()?;
+        let wins = match self.wins.take() {
+            Some(wins) => wins,
+            None => Tensor::zeros(units, DType::U32, winners.device())?,
         };
-        let winners = learned.winners.flatten_all()?;
-        let ones = winners.ones_like()?;
-        *tally = Some(Self {
-            update_size: (so_far.update_size + &learned.update_size)?,
-            largest_update: so_far.largest_update.maximum(&learned.update_size)?,
-            wins: so_far.wins.index_add(&winners, &ones, 0)?,
-        });
+        self.wins = Some(wins.index_add(&winners, &winners.ones_like()?, 0)?);
         Ok(())
     }
 
     fn read(&self, steps: usize) -> Result<Report> {
-        Ok(Report {
-            update_size: self.update_size.to_scalar::<f32>()? / steps as f32,
-            largest_update: self.largest_update.to_scalar()?,
-            wins: self.wins.to_vec1()?,
-            seconds: 0.0,
-        })
+        let measures = self.measures.iter().map(|(name, Sum { total, largest })| {
+            let mean = total.to_scalar::<f32>()? / steps as f32;
+            Ok((*name, Measured { mean, largest: largest.to_scalar()? }))
+        });
+        let wins = self.wins.as_ref().map(Tensor::to_vec1).transpose()?;
+        Ok(Report { measures: measures.collect::<Result<_>>()?, wins, seconds: 0.0 })
     }
 }
 
@@ -343,7 +379,7 @@ impl<R: LearningRule + ?Sized> Observer<Event<'_, R>> for SaveCheckpoint {
     fn observe(&mut self, event: &Event<'_, R>) -> Result<()> {
         match event.ended {
             Ended::Epoch(_) => Ok(event.fit.checkpoint(event.rule)?.save(&self.path)?),
-            Ended::Step => Ok(()),
+            Ended::Step(_) => Ok(()),
         }
     }
 }
@@ -351,7 +387,7 @@ impl<R: LearningRule + ?Sized> Observer<Event<'_, R>> for SaveCheckpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KrotovHopfield, KrotovHopfieldConfig};
+    use crate::{KrotovHopfield, KrotovHopfieldConfig, Rule};
     use candle_core::Device;
 
     const CONFIG: FitConfig =
@@ -391,7 +427,10 @@ mod tests {
         let inputs = Generator::new(1, "fit test").uniform((40, 5), 0.0, 1.0, &Device::Cpu)?;
         let mut watch = |event: &Event<'_, KrotovHopfield>| {
             match event.epoch_report() {
-                Some(report) => seen.push((event.fit.factor(), report.update_size, report.largest_update)),
+                Some(report) => {
+                    let Measured { mean, largest } = report.measure("largest_update").expect("a measure");
+                    seen.push((event.fit.factor(), mean, largest));
+                }
                 None => steps.push(event.fit.factor()),
             }
             Ok(())
@@ -415,6 +454,15 @@ mod tests {
             assert_eq!((fit.epoch(), fit.step()), (3, 15));
             assert_eq!(weights(&resumed)?, weights(&whole)?);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_alone_is_enough_to_go_on() -> Result<()> {
+        let (checkpoints, whole) = whole_run()?;
+        let (mut fit, mut rule) = Fit::from_checkpoint(&checkpoints[0], &Registry::builtin())?;
+        fit.run(&mut *rule, &inputs()?, &mut [])?;
+        assert_eq!(rule.weights()?.to_vec2::<f32>()?, weights(&whole)?);
         Ok(())
     }
 
@@ -500,8 +548,11 @@ mod tests {
         let (mut steps, mut wins) = (0, 0);
         let mut count = |event: &Event<'_, KrotovHopfield>| {
             match &event.ended {
-                Ended::Step => steps += 1,
-                Ended::Epoch(report) => wins += report.wins.iter().sum::<u32>(),
+                Ended::Step(learned) => {
+                    assert_eq!(learned.output.dims(), [10, 8]);
+                    steps += 1;
+                }
+                Ended::Epoch(report) => wins += report.wins.iter().flatten().sum::<u32>(),
             }
             Ok(())
         };

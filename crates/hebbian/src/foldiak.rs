@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Patterns are learned in order, one at a time; a batch is a sequence. Before the first, the thresholds alone are
-//! adapted to about a hundred patterns: [`Foldiak::preset_thresholds`].
+//! adapted to about a hundred patterns, by [`Fit`](crate::Fit) or with [`Foldiak::preset_thresholds`].
 //!
 //! Source: P. Földiák, "Forming sparse representations by local anti-Hebbian learning", Biological Cybernetics 64 (1990),
 //! [doi:10.1007/BF02331346](https://doi.org/10.1007/BF02331346).
@@ -23,7 +23,7 @@
 //! ```
 //! use candle_core::{Device, Tensor};
 //! use candle_nn::Module;
-//! use hebbian::{Foldiak, FoldiakConfig, LearningRule};
+//! use hebbian::{Foldiak, FoldiakConfig, LearningRule, Rule};
 //! use hebbian_training::Generator;
 //!
 //! // Two causes of four inputs each, which appear alone and together.
@@ -51,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use crate::ops::{
     AntiHebbian, LENGTH_FLOOR, Layer, Learnt, Rates, RowNorm, Settling, no_update, row_norms, settle,
 };
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, Rule, check_state};
 
 /// The parameters of [`Foldiak`]. The default is the paper's, for lines on a grid of 8 by 8.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,10 @@ pub struct FoldiakConfig {
     pub init_lateral: f64,
     /// What the thresholds begin with.
     pub init_threshold: f64,
+    /// Patterns that the thresholds alone adapt to before learning begins.
+    pub preset_patterns: usize,
+    /// How fast they adapt to those, 0 to 1.
+    pub preset_rate: f64,
 }
 
 /// What the weights from the inputs begin with.
@@ -105,6 +109,8 @@ impl Default for FoldiakConfig {
             init_scale: 1.0,
             init_lateral: 0.0,
             init_threshold: 1.0,
+            preset_patterns: 100,
+            preset_rate: 0.1,
         }
     }
 }
@@ -123,6 +129,8 @@ impl FoldiakConfig {
             init_scale: 10.0,
             init_lateral: 0.0,
             init_threshold: 0.0,
+            preset_patterns: 0,
+            preset_rate: 0.1,
         }
     }
 
@@ -134,6 +142,7 @@ impl FoldiakConfig {
         Invalid::unless(rate > 0.0 && rate <= 1.0, "learning_rate", rate, "above 0, at most 1")?;
         check_rate("inhibition_rate", self.inhibition_rate)?;
         check_rate("threshold_rate", self.threshold_rate)?;
+        check_rate("preset_rate", self.preset_rate)?;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         Invalid::unless(positive(scale), "init_scale", scale, "a number above 0")?;
         let (lateral, threshold) = (self.init_lateral, self.init_threshold);
@@ -162,56 +171,13 @@ fn check_rate(field: &'static str, rate: f64) -> std::result::Result<(), Invalid
 #[derive(Debug)]
 pub struct Foldiak {
     config: FoldiakConfig,
-    anneal: f64,
+    rate_scale: f64,
     layer: Layer,
     /// How far the weights moved last, which tells on a GPU whether all inputs were finite.
     last_moved: Tensor,
 }
 
 impl Foldiak {
-    /// The rule's name in checkpoints.
-    pub const NAME: &'static str = "foldiak";
-
-    /// A layer for `inputs` inputs, drawn as its config says.
-    pub fn new(
-        config: FoldiakConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        let (shape, scale) = ((config.units, inputs), config.init_scale);
-        let weights = match config.init {
-            Init::Uniform => generator.uniform(shape, 0.0, scale, device)?,
-            Init::FoldedNormal => folded_normal(shape, scale, generator, device)?,
-            Init::Length => {
-                let draws = generator.uniform(shape, 0.0, 1.0, device)?;
-                let lengths = row_norms(&draws, RowNorm::Euclidean)?.maximum(LENGTH_FLOOR)?;
-                (draws.broadcast_div(&lengths.unsqueeze(1)?)? * scale)?
-            }
-        };
-        let outgoing = match config.init_lateral {
-            0.0 => Tensor::zeros((config.units, config.units), DType::F32, device)?,
-            largest => {
-                let draws = folded_normal((config.units, config.units), largest, generator, device)?;
-                (&draws - (&draws * Tensor::eye(config.units, DType::F32, device)?)?)?
-            }
-        };
-        let thresholds = (Tensor::ones(config.units, DType::F32, device)? * config.init_threshold)?;
-        let layer = Layer { weights, outgoing, thresholds };
-        Ok(Self { config, anneal: 1.0, layer, last_moved: no_update(device)? })
-    }
-
-    /// A layer that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: FoldiakConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
-        check_state(&state, &shapes(config.units, inputs))?;
-        let layer = layer_of(&state)?;
-        let last_moved = no_update(layer.weights.device())?;
-        Ok(Self { config, anneal: 1.0, layer, last_moved })
-    }
-
     /// Adapts the thresholds alone to the rows of `inputs (batch, inputs)` in order, by `rate`: the paper does so with
     /// 100 patterns and the rate 0.1 before learning begins, so that no unit begins by always firing.
     ///
@@ -289,6 +255,46 @@ impl Module for Foldiak {
     }
 }
 
+impl Rule for Foldiak {
+    const NAME: &'static str = "foldiak";
+    type Config = FoldiakConfig;
+
+    /// A layer for `inputs` inputs, drawn as its config says.
+    fn new(config: FoldiakConfig, inputs: usize, generator: &mut Generator, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let (shape, scale) = ((config.units, inputs), config.init_scale);
+        let weights = match config.init {
+            Init::Uniform => generator.uniform(shape, 0.0, scale, device)?,
+            Init::FoldedNormal => folded_normal(shape, scale, generator, device)?,
+            Init::Length => {
+                let draws = generator.uniform(shape, 0.0, 1.0, device)?;
+                let lengths = row_norms(&draws, RowNorm::Euclidean)?.maximum(LENGTH_FLOOR)?;
+                (draws.broadcast_div(&lengths.unsqueeze(1)?)? * scale)?
+            }
+        };
+        let outgoing = match config.init_lateral {
+            0.0 => Tensor::zeros((config.units, config.units), DType::F32, device)?,
+            largest => {
+                let draws = folded_normal((config.units, config.units), largest, generator, device)?;
+                (&draws - (&draws * Tensor::eye(config.units, DType::F32, device)?)?)?
+            }
+        };
+        let thresholds = (Tensor::ones(config.units, DType::F32, device)? * config.init_threshold)?;
+        let layer = Layer { weights, outgoing, thresholds };
+        Ok(Self { config, rate_scale: 1.0, layer, last_moved: no_update(device)? })
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: FoldiakConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        check_state(&state, &shapes(config.units, inputs))?;
+        let layer = layer_of(&state)?;
+        let last_moved = no_update(layer.weights.device())?;
+        Ok(Self { config, rate_scale: 1.0, layer, last_moved })
+    }
+}
+
 impl LearningRule for Foldiak {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -298,21 +304,42 @@ impl LearningRule for Foldiak {
         serde_json::json!(self.config)
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+    fn inputs(&self) -> usize {
+        self.layer.weights.dims()[1]
     }
 
-    /// Passes z upward. Its winners are the units that fired. The update's size is how far the weights from the inputs
-    /// moved at a pattern, the mean over the batch: it falls as units come to resemble what they fire at.
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.config.learning_rate * self.rate_scale)
+    }
+
+    /// Adapts the thresholds alone to the first `preset_patterns` of `inputs`, as [`Foldiak::preset_thresholds`] does.
+    fn prepare(&mut self, inputs: &Tensor) -> Result<()> {
+        let patterns = self.config.preset_patterns.min(inputs.dim(0)?);
+        match patterns {
+            0 => Ok(()),
+            _ => self.preset_thresholds(&inputs.narrow(0, 0, patterns)?, self.config.preset_rate),
+        }
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes z upward. Its winners are the units that fired. Measures `weight_change`, how far the weights from the
+    /// inputs moved per pattern, the mean over the batch: it falls as units come to resemble what they fire at.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         let FoldiakConfig { learning_rate, inhibition_rate, threshold_rate, .. } = self.config;
         let rates = Rates {
-            feed_forward: learning_rate * self.anneal,
-            lateral: inhibition_rate * self.anneal,
-            threshold: threshold_rate * self.anneal,
+            feed_forward: learning_rate * self.rate_scale,
+            lateral: inhibition_rate * self.rate_scale,
+            threshold: threshold_rate * self.rate_scale,
         };
         let Learnt { outputs, moved } = self.learn_with(rates, inputs)?;
-        Ok(Learned { winners: fired(&outputs)?, output: outputs, repelled: None, update_size: moved })
+        Ok(Learned::new(outputs.clone()).with_winners(fired(&outputs)?).measured("weight_change", moved))
     }
 
     fn weights(&self) -> Result<Tensor> {
@@ -434,7 +461,7 @@ mod tests {
             assert_eq!(learned.output.to_vec2::<f32>()?, code);
             let mut fired: Vec<u32> = (0..12).filter(|&unit| code[0][unit as usize] == 1.0).collect();
             fired.resize(12, u32::MAX);
-            assert_eq!(learned.winners.to_vec2::<u32>()?, [fired]);
+            assert_eq!(learned.winners()?.to_vec2::<u32>()?, [fired]);
         }
         Ok(())
     }

@@ -21,7 +21,7 @@
 //! ```
 //! use candle_core::{Device, Tensor};
 //! use candle_nn::Module;
-//! use hebbian::{Invariance, InvarianceConfig, LearningRule};
+//! use hebbian::{Invariance, InvarianceConfig, LearningRule, Rule};
 //! use hebbian_training::Generator;
 //!
 //! // Two things, each of which is seen in two ways, one after the other.
@@ -34,7 +34,7 @@
 //! let mut rule = Invariance::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
 //! let error_before = rule.relative_error(&frames)?;
 //! for epoch in 0..300 {
-//!     rule.begin_epoch(epoch)?;
+//!     rule.begin_epoch(epoch, &frames(0)?)?;
 //!     rule.learn(&frames)?;
 //! }
 //! // From averages over time it reconstructs better what is seen at one time.
@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use crate::ops::{
     InvarianceSteps, RowScale, Workspace, check_frames, no_update, running_average, top_k, unless_fault,
 };
-use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
+use crate::rule::{Learned, LearningRule, Rule, check_state, is_one, relative_error};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ const MOST_FRAMES: usize = 1 << 24;
 #[derive(Debug)]
 pub struct Invariance {
     config: InvarianceConfig,
-    anneal: f64,
+    rate_scale: f64,
     weights: Tensor,
     average: Tensor,
     frame: usize,
@@ -165,37 +165,13 @@ pub struct Invariance {
 }
 
 impl Invariance {
-    /// The rule's name in checkpoints and results.
-    pub const NAME: &'static str = "invariance";
-
-    /// A layer for `inputs` inputs at the start of a stream, its weights drawn uniform in 0 to `init_max`.
-    pub fn new(
-        config: InvarianceConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        let weights = generator.uniform((config.units, inputs), 0.0, config.init_max, device)?;
-        let average = Tensor::zeros(config.units, DType::F32, device)?;
-        Self::with_state(config, weights, average, 0)
-    }
-
-    /// A layer that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: InvarianceConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
-        let frame = config.read((config.units, inputs), &state)?;
-        Self::with_state(config, state["weights"].copy()?, state["average"].copy()?, frame)
-    }
-
     fn with_state(config: InvarianceConfig, weights: Tensor, average: Tensor, frame: usize) -> Result<Self> {
         if weights.elem_count() == 0 {
             bail!("a layer needs at least one input");
         }
         let workspace = if config.minibatch == 1 { Workspace::of(&weights)? } else { None };
         let last_error = no_update(weights.device())?;
-        Ok(Self { config, anneal: 1.0, weights, average, frame, workspace, last_error })
+        Ok(Self { config, rate_scale: 1.0, weights, average, frame, workspace, last_error })
     }
 
     /// The average of each unit after the last frame that was learned, `(units)`: a copy.
@@ -237,6 +213,32 @@ impl Module for Invariance {
     }
 }
 
+impl Rule for Invariance {
+    const NAME: &'static str = "invariance";
+    type Config = InvarianceConfig;
+
+    /// A layer for `inputs` inputs at the start of a stream, its weights drawn uniform in 0 to `init_max`.
+    fn new(
+        config: InvarianceConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let weights = generator.uniform((config.units, inputs), 0.0, config.init_max, device)?;
+        let average = Tensor::zeros(config.units, DType::F32, device)?;
+        Self::with_state(config, weights, average, 0)
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: InvarianceConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        let frame = config.read((config.units, inputs), &state)?;
+        Self::with_state(config, state["weights"].copy()?, state["average"].copy()?, frame)
+    }
+}
+
 impl LearningRule for Invariance {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -246,24 +248,36 @@ impl LearningRule for Invariance {
         serde_json::json!(self.config)
     }
 
+    fn inputs(&self) -> usize {
+        self.weights.dims()[1]
+    }
+
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.config.on_rate * self.rate_scale)
+    }
+
     fn is_sequential(&self) -> bool {
         true
     }
 
     /// A new epoch is a new stretch of time: the average begins at zero and frames are counted anew.
-    fn begin_epoch(&mut self, _epoch: usize) -> Result<()> {
+    fn begin_epoch(&mut self, _epoch: usize, _inputs: &Tensor) -> Result<()> {
         self.average = self.average.zeros_like()?;
         self.frame = 0;
         Ok(())
     }
 
     /// Without effect unless [`InvarianceConfig::annealed`].
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = if self.config.annealed { factor } else { 1.0 };
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = if self.config.annealed { scale } else { 1.0 };
     }
 
-    /// Passes the averages upward; the winner of a frame is the unit with the largest. The update's size is what it
-    /// corrects, the error `Σ |v - r|² / Σ |v|²` over the frames.
+    /// Passes the averages upward; the winner of a frame is the unit with the largest. Measures `reconstruction_error`,
+    /// what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_frames(inputs, self.weights.dim(1)?)?;
         let frames = inputs.dim(0)?;
@@ -273,8 +287,8 @@ impl LearningRule for Invariance {
         let config = &self.config;
         let steps = InvarianceSteps {
             average_rate: config.average_rate,
-            on_rate: config.on_rate * self.anneal,
-            off_rate: config.off_rate * self.anneal,
+            on_rate: config.on_rate * self.rate_scale,
+            off_rate: config.off_rate * self.rate_scale,
             floor: config.floor,
             normalize: config.normalization.map(|Normalization { every, size, of }| RowScale {
                 every,
@@ -294,7 +308,8 @@ impl LearningRule for Invariance {
         self.last_error = stepped.error.clone();
         self.frame = (self.frame + frames) % self.every();
         let winners = top_k(&stepped.output, 1)?;
-        Ok(Learned { output: stepped.output, winners, repelled: None, update_size: stepped.error })
+        let learned = Learned::new(stepped.output).with_winners(winners);
+        Ok(learned.measured("reconstruction_error", stepped.error))
     }
 
     fn weights(&self) -> Result<Tensor> {
@@ -368,7 +383,7 @@ mod tests {
     fn rows_are_normalized_after_the_first_frame_of_an_epoch_and_then_every_so_many() -> Result<()> {
         let mut rule = rule(config())?;
         for epoch in 0..2 {
-            rule.begin_epoch(epoch)?;
+            rule.begin_epoch(epoch, &frames(0)?)?;
             for frame in 0..20 {
                 rule.learn(&frames(0)?.narrow(0, frame % 10, 1)?)?;
                 let normal = row_sums(&rule)?.iter().all(|sum| (sum - 2.0).abs() < 1e-5);
@@ -397,8 +412,8 @@ mod tests {
         let mut state = moved.state()?;
         state.insert("weights".to_owned(), rested.weights()?);
         moved.restore(state)?;
-        moved.begin_epoch(1)?;
-        rested.begin_epoch(0)?;
+        moved.begin_epoch(1, &frames(1)?)?;
+        rested.begin_epoch(0, &frames(1)?)?;
         let outputs = [moved.learn(&frames(1)?)?, rested.learn(&frames(1)?)?].map(|learned| learned.output);
         assert_eq!(outputs[0].to_vec2::<f32>()?, outputs[1].to_vec2::<f32>()?);
         Ok(())

@@ -18,14 +18,14 @@
 //! ```
 //! use candle_core::{Device, Tensor};
 //! use candle_nn::Module;
-//! use hebbian::{KrotovHopfield, KrotovHopfieldConfig, LearningRule};
+//! use hebbian::{KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule};
 //! use hebbian_training::Generator;
 //!
 //! let config = KrotovHopfieldConfig { units: 8, p: 3.0, k: 2, ..Default::default() };
 //! let mut rule = KrotovHopfield::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
 //! let sample = Tensor::new(&[[1f32, 0.0, 0.0, 0.0]], &Device::Cpu)?;
 //!
-//! let winner = rule.learn(&sample)?.winners.to_vec2::<u32>()?[0][0] as usize;
+//! let winner = rule.learn(&sample)?.winners()?.to_vec2::<u32>()?[0][0] as usize;
 //! let before = rule.forward(&sample)?.to_vec2::<f32>()?[0][winner];
 //! for _ in 0..200 {
 //!     rule.learn(&sample)?;
@@ -42,7 +42,7 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{Competition, Currents, Scale, Strength, no_update, refresh_signed_power, top_k};
-use crate::rule::{Learned, LearningRule, check_state};
+use crate::rule::{Learned, LearningRule, Rule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl KrotovHopfieldConfig {
 #[derive(Debug)]
 pub struct KrotovHopfield {
     config: KrotovHopfieldConfig,
-    anneal: f64,
+    rate_scale: f64,
     weights: Tensor,
     /// Sees the weights as synapses, `sign(w) |w|^(p-1)`.
     currents: Currents,
@@ -101,33 +101,9 @@ pub struct KrotovHopfield {
 }
 
 impl KrotovHopfield {
-    /// The rule's name in checkpoints and results.
-    pub const NAME: &'static str = "krotov-hopfield";
-
-    /// A layer for `inputs` inputs, its weights drawn from N(`init_mean`, `init_std`²).
-    pub fn new(
-        config: KrotovHopfieldConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        let shape = (config.units, inputs);
-        let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
-        Self::with_weights(config, weights)
-    }
-
-    /// A layer that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: KrotovHopfieldConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
-        check_state(&state, &[("weights", (config.units, inputs).into())])?;
-        Self::with_weights(config, state["weights"].copy()?)
-    }
-
     fn with_weights(config: KrotovHopfieldConfig, weights: Tensor) -> Result<Self> {
         let (currents, last_update) = (Currents::new(config.p - 1.0), no_update(weights.device())?);
-        Ok(Self { config, anneal: 1.0, weights, currents, last_update })
+        Ok(Self { config, rate_scale: 1.0, weights, currents, last_update })
     }
 
     /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
@@ -149,6 +125,32 @@ impl Module for KrotovHopfield {
     }
 }
 
+impl Rule for KrotovHopfield {
+    const NAME: &'static str = "krotov-hopfield";
+    type Config = KrotovHopfieldConfig;
+
+    /// A layer for `inputs` inputs, its weights drawn from N(`init_mean`, `init_std`²).
+    fn new(
+        config: KrotovHopfieldConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let shape = (config.units, inputs);
+        let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
+        Self::with_weights(config, weights)
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: KrotovHopfieldConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        check_state(&state, &[("weights", (config.units, inputs).into())])?;
+        Self::with_weights(config, state["weights"].copy()?)
+    }
+}
+
 impl LearningRule for KrotovHopfield {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -158,11 +160,23 @@ impl LearningRule for KrotovHopfield {
         serde_json::json!(self.config)
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+    fn inputs(&self) -> usize {
+        self.weights.dims()[1]
     }
 
-    /// Passes the currents upward; the update's size is its largest entry before the scaling.
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.config.learning_rate * self.rate_scale)
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes the currents upward; measures `largest_update`, the largest |Δ| before the scaling.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         let currents = self.currents.of(&self.weights, inputs)?;
         let ranks = top_k(&currents, self.config.k)?;
@@ -175,13 +189,14 @@ impl LearningRule for KrotovHopfield {
             repelled: Some(&repelled),
             attraction: Strength::Each(1.0),
             repulsion: Strength::Each(self.config.delta),
-            scale: Scale::LargestIs(self.config.learning_rate * self.anneal),
+            scale: Scale::LargestIs(self.config.learning_rate * self.rate_scale),
             before: &self.last_update,
         };
         let updated = competition.update(&self.weights)?;
         self.currents.changed(&self.weights, updated.rows.as_deref())?;
         self.last_update = updated.largest.clone();
-        Ok(Learned { output: currents, winners, repelled: Some(repelled), update_size: updated.largest })
+        let learned = Learned::new(currents).with_winners(winners).with_repelled(Some(repelled));
+        Ok(learned.measured("largest_update", updated.largest))
     }
 
     fn weights(&self) -> Result<Tensor> {
@@ -310,8 +325,8 @@ mod tests {
         let sample = batch(0)?.narrow(0, 0, 1)?;
         let mut winner = 0;
         for _ in 0..600 {
-            winner = rule.learn(&sample)?.winners.to_vec2::<u32>()?[0][0] as usize;
-            rule.set_anneal(0.5);
+            winner = rule.learn(&sample)?.winners()?.to_vec2::<u32>()?[0][0] as usize;
+            rule.set_rate_scale(0.5);
         }
         let norm = rule.norms()?.to_vec1::<f32>()?[winner];
         assert!((norm - 1.0).abs() < 0.1, "{norm}");

@@ -21,19 +21,19 @@
 //! ```
 //! use candle_core::{Device, Tensor};
 //! use candle_nn::Module;
-//! use hebbian::{LearningRule, MultiWinner, MultiWinnerConfig};
+//! use hebbian::{LearningRule, Rule, MultiWinner, MultiWinnerConfig};
 //! use hebbian_training::Generator;
 //!
 //! let config = MultiWinnerConfig { units: 8, winners: 2, learning_rate: 0.05, ..Default::default() };
 //! let mut rule = MultiWinner::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
 //! let frames = Tensor::new(&[[1f32, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 1.0]], &Device::Cpu)?;
 //!
-//! let error_before = rule.learn(&frames)?.update_size.to_scalar::<f32>()?;
+//! let error_before = rule.learn(&frames)?.measure("reconstruction_error")?.to_scalar::<f32>()?;
 //! for _ in 0..300 {
 //!     rule.learn(&frames)?;
 //! }
 //! // What is shown again and again is reconstructed, by two units a frame.
-//! assert!(rule.learn(&frames)?.update_size.to_scalar::<f32>()? < 0.01 * error_before);
+//! assert!(rule.learn(&frames)?.measure("reconstruction_error")?.to_scalar::<f32>()? < 0.01 * error_before);
 //! let code = rule.forward(&frames)?.to_vec2::<f32>()?;
 //! assert!(code.iter().all(|units| units.iter().filter(|&&unit| unit > 0.0).count() == 2));
 //! # Ok::<(), candle_core::Error>(())
@@ -45,7 +45,7 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{MultiWinnerSteps, Panels, check_frames, no_update, top_k};
-use crate::rule::{Learned, LearningRule, check_state, is_one, relative_error};
+use crate::rule::{Learned, LearningRule, Rule, check_state, copy_tensor, is_one, relative_error};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl MultiWinnerConfig {
 #[derive(Debug)]
 pub struct MultiWinner {
     config: MultiWinnerConfig,
-    anneal: f64,
+    rate_scale: f64,
     weights: Tensor,
     /// The weights once more, in the order of the CPU kernel.
     panels: Option<Panels>,
@@ -128,35 +128,12 @@ pub struct MultiWinner {
 }
 
 impl MultiWinner {
-    /// The rule's name in checkpoints and results.
-    pub const NAME: &'static str = "multi-winner";
-
-    /// A layer for `inputs` inputs, its weights drawn uniform in 0 to `init_max`.
-    pub fn new(
-        config: MultiWinnerConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        let weights = generator.uniform((config.units, inputs), 0.0, config.init_max, device)?;
-        Self::with_weights(config, weights)
-    }
-
-    /// A layer that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: MultiWinnerConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
-        check_state(&state, &[("weights", (config.units, inputs).into())])?;
-        Self::with_weights(config, state["weights"].copy()?)
-    }
-
     fn with_weights(config: MultiWinnerConfig, weights: Tensor) -> Result<Self> {
         if weights.elem_count() == 0 {
             bail!("a layer needs at least one input");
         }
         let (panels, last_error) = (config.panels(&weights)?, no_update(weights.device())?);
-        Ok(Self { config, anneal: 1.0, weights, panels, last_error })
+        Ok(Self { config, rate_scale: 1.0, weights, panels, last_error })
     }
 
     /// `r (frames, inputs)`: what the winners of each frame make of it.
@@ -189,6 +166,31 @@ impl Module for MultiWinner {
     }
 }
 
+impl Rule for MultiWinner {
+    const NAME: &'static str = "multi-winner";
+    type Config = MultiWinnerConfig;
+
+    /// A layer for `inputs` inputs, its weights drawn uniform in 0 to `init_max`.
+    fn new(
+        config: MultiWinnerConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let weights = generator.uniform((config.units, inputs), 0.0, config.init_max, device)?;
+        Self::with_weights(config, weights)
+    }
+
+    /// A layer that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: MultiWinnerConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        check_state(&state, &[("weights", (config.units, inputs).into())])?;
+        Self::with_weights(config, state["weights"].copy()?)
+    }
+}
+
 impl LearningRule for MultiWinner {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -198,24 +200,33 @@ impl LearningRule for MultiWinner {
         serde_json::json!(self.config)
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+    fn inputs(&self) -> usize {
+        self.weights.dims()[1]
     }
 
-    /// Passes the winners' activations from before a frame's update upward, over the row sums after it. The update's size
-    /// is what it corrects, the error `Σ |v - r|² / Σ |v|²` over the frames.
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.config.learning_rate * self.rate_scale)
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes the winners' activations from before a frame's update upward, over the row sums after it. Measures
+    /// `reconstruction_error`, what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_frames(inputs, self.weights.dim(1)?)?;
         let MultiWinnerConfig { winners, learning_rate, floor, clamp, minibatch, .. } = self.config;
-        let steps = MultiWinnerSteps { winners, rate: learning_rate * self.anneal, floor, clamp, minibatch };
+        let steps =
+            MultiWinnerSteps { winners, rate: learning_rate * self.rate_scale, floor, clamp, minibatch };
         let stepped = steps.run(&self.weights, inputs, self.panels.as_mut(), &self.last_error)?;
         self.last_error = stepped.error.clone();
-        Ok(Learned {
-            output: stepped.output,
-            winners: stepped.winners,
-            repelled: None,
-            update_size: stepped.error,
-        })
+        let learned = Learned::new(stepped.output).with_winners(stepped.winners);
+        Ok(learned.measured("reconstruction_error", stepped.error))
     }
 
     fn weights(&self) -> Result<Tensor> {
@@ -224,6 +235,10 @@ impl LearningRule for MultiWinner {
 
     fn state(&self) -> Result<State> {
         Ok(State::from([("weights".to_owned(), self.weights()?)]))
+    }
+
+    fn copy_state(&self, into: &mut State) -> Result<()> {
+        copy_tensor(into, "weights", &self.weights)
     }
 
     fn restore(&mut self, state: State) -> Result<()> {
@@ -278,7 +293,7 @@ mod tests {
     fn of_equal_units_the_lower_win() -> Result<()> {
         let mut rule = with_weights(&[[0.1, 0.1], [0.3, 0.1], [0.3, 0.1], [0.1, 0.1]], 3)?;
         let learned = rule.learn(&Tensor::new(&[[1f32, 1.0], [0.0, 0.0]], &Device::Cpu)?)?;
-        assert_eq!(learned.winners.to_vec2::<u32>()?, [[1, 2, 0], [0, 1, 2]]);
+        assert_eq!(learned.winners()?.to_vec2::<u32>()?, [[1, 2, 0], [0, 1, 2]]);
         Ok(())
     }
 
@@ -288,7 +303,7 @@ mod tests {
         let before = rule.weights()?.to_vec2::<f32>()?;
         let learned = rule.learn(&Tensor::zeros((2, 20), DType::F32, &Device::Cpu)?)?;
         assert_eq!(learned.output.max_all()?.to_scalar::<f32>()?, 0.0);
-        assert_eq!(learned.update_size.to_scalar::<f32>()?, 0.0);
+        assert_eq!(learned.measure("reconstruction_error")?.to_scalar::<f32>()?, 0.0);
         assert_eq!(rule.weights()?.to_vec2::<f32>()?, before);
         Ok(())
     }

@@ -1,40 +1,63 @@
-//! The trait that every rule implements, and what one step reports.
+//! What a rule is: the trait that everything that trains, saves, draws or evaluates sees, and the typed one that its
+//! author implements beside it.
+//!
+//! No rule is named here. [`Registry`](crate::Registry) turns the name in a checkpoint into a rule again.
 
-use candle_core::{DType, Result, Shape, Tensor, bail};
+use std::any::Any;
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Checkpoint, State, all_finite};
-
-use crate::{CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SpatialPooler, Stack};
+use hebbian_training::{Generator, State, all_finite};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A candle layer that learns without gradients.
 ///
 /// [`Module::forward`] is the trained layer, ready for a `Sequential`. [`learn`](Self::learn) is one step of learning.
-/// Everything that trains, saves, draws or evaluates reaches a rule through this trait only, so that a new rule is one
-/// file and one line in [`from_state`].
-pub trait LearningRule: Module + Send + Sync {
+/// The trait is object safe: a [`Stack`](crate::Stack) holds any rules, and [`Fit`](crate::Fit) trains any of them. How
+/// a rule is made is said by [`Rule`].
+pub trait LearningRule: Module + Any + Send + Sync {
     /// The name in checkpoints and results, `krotov-hopfield`.
     fn name(&self) -> &'static str;
 
     /// The config, as it is written into a checkpoint.
     fn config(&self) -> serde_json::Value;
 
-    /// Called before the first step of each epoch; `epoch` counts from 0.
-    fn begin_epoch(&mut self, _epoch: usize) -> Result<()> {
+    /// Values per sample that the rule takes.
+    fn inputs(&self) -> usize;
+
+    /// Values per sample that the rule gives.
+    fn units(&self) -> usize;
+
+    /// The rate of the next step, the config's rate times the scale of [`set_rate_scale`](Self::set_rate_scale), for a
+    /// rule that has one rate.
+    fn learning_rate(&self) -> Option<f64> {
+        None
+    }
+
+    /// Called once, before the first step of a training, with all its `inputs (examples, inputs)`: for what must be
+    /// measured on the data before learning begins. A resumed training has this behind it.
+    fn prepare(&mut self, _inputs: &Tensor) -> Result<()> {
         Ok(())
     }
 
-    /// Multiplies the config's rates by `factor` from the next step on; 1 at the start.
-    fn set_anneal(&mut self, factor: f64);
+    /// Called before the first step of each epoch with all `inputs (examples, inputs)`; `epoch` counts from 0.
+    fn begin_epoch(&mut self, _epoch: usize, _inputs: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    /// Multiplies the config's rates by `scale` from the next step on; 1 at the start.
+    fn set_rate_scale(&mut self, scale: f64);
 
     /// Learns from one batch `(batch, inputs)`; for a rule that learns online, from the rows in order.
     ///
-    /// On CPU, a step that would store a value that is not finite is an error and leaves the state as it was. On other
-    /// devices nothing is read to find out: such a step and all later ones leave the state as it was, and their
-    /// [`Learned::update_size`] is not a number.
+    /// On the CPU, a step that fails leaves the state as it was; one that would store a value that is not finite fails.
+    /// On other devices nothing is read to find out: such a step and all later ones leave the state as it was, and their
+    /// [`Learned::measures`] are not numbers.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned>;
 
-    /// Whether [`Module::forward`] takes a batch as a stretch of time, so that a row's answer hangs on those before it and a
-    /// batch cannot be cut.
+    /// Whether [`Module::forward`] takes a batch as a stretch of time, so that a row's output depends on the rows before
+    /// it and a batch cannot be cut.
     fn is_sequential(&self) -> bool {
         false
     }
@@ -45,57 +68,98 @@ pub trait LearningRule: Module + Send + Sync {
     /// Copies of all that the rule has learned. What can be derived from it is not in it.
     fn state(&self) -> Result<State>;
 
+    /// The same, into an earlier copy of this rule's own. A rule that is stacked under others overrides it to write in
+    /// place: a stack keeps such a copy of every step, to take the step back if a rule further up fails.
+    fn copy_state(&self, into: &mut State) -> Result<()> {
+        *into = self.state()?;
+        Ok(())
+    }
+
     /// Takes over a state of the same names, shapes and types, or refuses it and changes nothing.
     fn restore(&mut self, state: State) -> Result<()>;
 }
 
-/// What happened in one step. The tensors stay on the device; reading one is the reader's choice.
-#[derive(Clone, Debug)]
-pub struct Learned {
-    /// What the rule passes upward while it learns, `(batch, units)`.
-    pub output: Tensor,
-    /// The units that won, `(batch, winners)` u32, the first winner first where the rule ranks them. Where a sample has
-    /// fewer winners, `u32::MAX` stands at the end, which candle's index operations pass over.
-    pub winners: Tensor,
-    /// The units that were repelled, `(batch)` u32, where the rule repels any.
-    pub repelled: Option<Tensor>,
-    /// How large the update was, a scalar in the rule's own measure; away from the CPU, not a number once a step would
-    /// have stored a value that is not finite.
-    pub update_size: Tensor,
-}
+impl dyn LearningRule {
+    /// The rule as what it is, if it is an `R`.
+    pub fn downcast_ref<R: LearningRule>(&self) -> Option<&R> {
+        (self as &dyn Any).downcast_ref()
+    }
 
-/// The rule that a checkpoint holds, on the device of the checkpoint's tensors.
-pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Box<dyn LearningRule>> {
-    let metadata = &checkpoint.metadata;
-    from_state(&metadata.rule, &metadata.config, checkpoint.part("rule"))
-}
-
-/// The rule called `name`, of a config and a state that it once gave, on the device of the state's tensors.
-pub fn from_state(name: &str, config: &serde_json::Value, state: State) -> Result<Box<dyn LearningRule>> {
-    match name {
-        KrotovHopfield::NAME => Ok(Box::new(KrotovHopfield::from_state(read_config(config)?, state)?)),
-        CompSpec::NAME => Ok(Box::new(CompSpec::from_state(read_config(config)?, state)?)),
-        Foldiak::NAME => Ok(Box::new(Foldiak::from_state(read_config(config)?, state)?)),
-        MultiWinner::NAME => Ok(Box::new(MultiWinner::from_state(read_config(config)?, state)?)),
-        Invariance::NAME => Ok(Box::new(Invariance::from_state(read_config(config)?, state)?)),
-        SpatialPooler::NAME => Ok(Box::new(SpatialPooler::from_state(read_config(config)?, state)?)),
-        Stack::NAME => Ok(Box::new(Stack::from_state(read_config(config)?, state)?)),
-        other => bail!("rule `{other}` is unknown; known: {}", KNOWN.join(", ")),
+    /// The rule as what it is, to change, if it is an `R`.
+    pub fn downcast_mut<R: LearningRule>(&mut self) -> Option<&mut R> {
+        (self as &mut dyn Any).downcast_mut()
     }
 }
 
-const KNOWN: [&str; 7] = [
-    KrotovHopfield::NAME,
-    CompSpec::NAME,
-    Foldiak::NAME,
-    MultiWinner::NAME,
-    Invariance::NAME,
-    SpatialPooler::NAME,
-    Stack::NAME,
-];
+/// How a rule is made: what its author implements beside [`LearningRule`], so that a
+/// [`Registry`](crate::Registry) can hold it.
+pub trait Rule: LearningRule + Sized {
+    /// The name in checkpoints and results; what [`LearningRule::name`] returns.
+    const NAME: &'static str;
 
-fn read_config<C: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<C> {
-    C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config: {error}")))
+    /// The parameters. What serde writes of them is what [`LearningRule::config`] returns.
+    type Config: Serialize + DeserializeOwned;
+
+    /// A rule for `inputs` values per sample that has learned nothing yet; all that is random comes from `generator`.
+    fn new(config: Self::Config, inputs: usize, generator: &mut Generator, device: &Device) -> Result<Self>;
+
+    /// The rule that goes on from a `state` which [`LearningRule::state`] once gave, on the device of its tensors.
+    fn from_state(config: Self::Config, state: State) -> Result<Self>;
+}
+
+/// What happened in one step. The tensors stay on the device; reading one is the reader's choice.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Learned {
+    /// What the rule passes upward while it learns, `(batch, units)`.
+    pub output: Tensor,
+    /// The units that won, `(batch, winners)` u32, the first winner first where the rule ranks them; none for a rule
+    /// without winners. Where a sample has fewer winners, `u32::MAX` stands at the end, which candle's `index_add` passes
+    /// over.
+    pub winners: Option<Tensor>,
+    /// The units that were repelled, `(batch)` u32, where the rule repels any.
+    pub repelled: Option<Tensor>,
+    /// What the step measured, by name, each a scalar: the size of its update, its error. The first is the one that a
+    /// progress bar shows. Away from the CPU they are not numbers once a step would have stored a value that is not
+    /// finite.
+    pub measures: Vec<(&'static str, Tensor)>,
+}
+
+impl Learned {
+    /// A step that gave `output (batch, units)` and reports nothing else.
+    pub fn new(output: Tensor) -> Self {
+        Self { output, winners: None, repelled: None, measures: Vec::new() }
+    }
+
+    /// With the units that won, `(batch, winners)` u32.
+    pub fn with_winners(self, winners: Tensor) -> Self {
+        Self { winners: Some(winners), ..self }
+    }
+
+    /// With the units that were repelled, `(batch)` u32.
+    pub fn with_repelled(self, repelled: Option<Tensor>) -> Self {
+        Self { repelled, ..self }
+    }
+
+    /// With the scalar `value` under `name`.
+    pub fn measured(mut self, name: &'static str, value: Tensor) -> Self {
+        self.measures.push((name, value));
+        self
+    }
+
+    /// The units that won, or an error for a rule without winners.
+    pub fn winners(&self) -> Result<&Tensor> {
+        self.winners.as_ref().ok_or_else(|| candle_core::Error::msg("this rule has no winners"))
+    }
+
+    /// The scalar that was measured under `name`.
+    pub fn measure(&self, name: &str) -> Result<&Tensor> {
+        let found = self.measures.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value).ok_or_else(|| {
+            let known: Vec<&str> = self.measures.iter().map(|(known, _)| *known).collect();
+            candle_core::Error::msg(format!("no measure `{name}`; this rule has: {}", known.join(", ")))
+        })
+    }
 }
 
 /// Whether a field of a config has the value with which it is left out of a saved config: configs from before it was
@@ -104,8 +168,18 @@ pub(crate) fn is_one(value: &usize) -> bool {
     *value == 1
 }
 
-/// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only.
-pub(crate) fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<()> {
+/// Writes `tensor` into the tensor of that name, in place if `into` has one of its shape: for
+/// [`copy_state`](LearningRule::copy_state).
+pub(crate) fn copy_tensor(into: &mut State, name: &str, tensor: &Tensor) -> Result<()> {
+    match into.get(name) {
+        Some(place) if place.shape() == tensor.shape() => place.slice_set(&tensor.contiguous()?, 0, 0),
+        _ => into.insert(name.to_owned(), tensor.copy()?).map_or(Ok(()), |_| Ok(())),
+    }
+}
+
+/// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only: for a rule's
+/// [`from_state`](Rule::from_state) and [`restore`](LearningRule::restore).
+pub fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<()> {
     if let Some(name) = state.keys().find(|name| expected.iter().all(|(known, _)| known != name)) {
         bail!("state: tensor `{name}` does not belong to this rule");
     }
@@ -119,8 +193,8 @@ pub(crate) fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<(
     Ok(())
 }
 
-/// Checks that `tensor` is f32 and holds finite values only.
-pub(crate) fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
+/// Checks that `tensor`, called `name` in the error, is f32 and holds finite values only.
+pub fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
     if tensor.dtype() != DType::F32 {
         bail!("`{name}` is {:?}, expected F32", tensor.dtype());
     }

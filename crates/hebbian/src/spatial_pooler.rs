@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use hebbian::{LearningRule, SpatialPooler, SpatialPoolerConfig};
+//! use hebbian::{LearningRule, Rule, SpatialPooler, SpatialPoolerConfig};
 //! use hebbian_training::Generator;
 //!
 //! let config = SpatialPoolerConfig { units: 50, sparsity: 0.1, ..Default::default() };
@@ -51,7 +51,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Learned, LearningRule, check_state, is_one};
+use crate::rule::{Learned, LearningRule, Rule, check_state, is_one};
 use bit_region::BitRegion;
 use graph_region::{GraphRegion, dense};
 pub use potential_pool::PotentialPool;
@@ -301,7 +301,7 @@ trait Region: Debug + Send + Sync {
     fn learn(
         &mut self,
         config: &SpatialPoolerConfig,
-        anneal: f64,
+        rate_scale: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)>;
 
@@ -333,45 +333,20 @@ fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Regi
 #[derive(Debug)]
 pub struct SpatialPooler {
     config: SpatialPoolerConfig,
-    anneal: f64,
+    rate_scale: f64,
     inputs: usize,
     device: Device,
     region: Box<dyn Region>,
 }
 
 impl SpatialPooler {
-    /// The rule's name in checkpoints and results.
-    pub const NAME: &'static str = "spatial-pooler";
-
-    /// Columns for `inputs` inputs: pools drawn, permanences uniform in [0, 1), no column more active than another.
-    pub fn new(
-        config: SpatialPoolerConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-    ) -> Result<Self> {
-        config.validate()?;
-        if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
-            bail!("the pools are for images of {expected} inputs, the data has {inputs}");
-        }
-        let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
-        Self::with_columns(config, columns)
-    }
-
-    /// A pooler that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: SpatialPoolerConfig, state: State) -> Result<Self> {
-        config.validate()?;
-        let columns = Columns::checked(&config, state)?;
-        Self::with_columns(config, columns)
-    }
-
     fn with_columns(config: SpatialPoolerConfig, columns: Columns) -> Result<Self> {
         let (inputs, device) = (columns.weights.dim(1)?, columns.weights.device().clone());
         if inputs == 0 {
             bail!("a pooler needs at least one input");
         }
         let region = region(&config, columns)?;
-        Ok(Self { config, anneal: 1.0, inputs, device, region })
+        Ok(Self { config, rate_scale: 1.0, inputs, device, region })
     }
 
     /// The active columns of each row of `inputs (batch, inputs)`: `(batch, k)` u32, ascending, [`NO_COLUMN`] at the end
@@ -379,11 +354,6 @@ impl SpatialPooler {
     pub fn encode_indices(&self, inputs: &Tensor) -> Result<Tensor> {
         self.check(inputs)?;
         self.region.encode(&self.config, inputs)
-    }
-
-    /// Number of columns.
-    pub fn units(&self) -> usize {
-        self.config.units
     }
 
     /// The activity duty cycle of each column, `(units)`: a copy.
@@ -416,6 +386,33 @@ impl Module for SpatialPooler {
     }
 }
 
+impl Rule for SpatialPooler {
+    const NAME: &'static str = "spatial-pooler";
+    type Config = SpatialPoolerConfig;
+
+    /// Columns for `inputs` inputs: pools drawn, permanences uniform in [0, 1), no column more active than another.
+    fn new(
+        config: SpatialPoolerConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
+            bail!("the pools are for images of {expected} inputs, the data has {inputs}");
+        }
+        let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
+        Self::with_columns(config, columns)
+    }
+
+    /// A pooler that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: SpatialPoolerConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let columns = Columns::checked(&config, state)?;
+        Self::with_columns(config, columns)
+    }
+}
+
 impl LearningRule for SpatialPooler {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -425,16 +422,24 @@ impl LearningRule for SpatialPooler {
         serde_json::json!(self.config)
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.anneal = factor;
+    fn inputs(&self) -> usize {
+        self.inputs
     }
 
-    /// Passes the codes upward; the update's size is the number of synapses that connected or disconnected.
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes the codes upward; measures `changed_synapses`, the number that connected or disconnected.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         self.check(inputs)?;
-        let (winners, update_size) = self.region.learn(&self.config, self.anneal, inputs)?;
+        let (winners, changed) = self.region.learn(&self.config, self.rate_scale, inputs)?;
         let output = dense(&winners, self.config.units)?;
-        Ok(Learned { output, winners, repelled: None, update_size })
+        Ok(Learned::new(output).with_winners(winners).measured("changed_synapses", changed))
     }
 
     /// The permanences, 0 outside the pools.
@@ -677,7 +682,7 @@ mod tests {
         let (mut together, inputs) = (pooler(config)?, inputs(1, 5)?);
         let begin = together.state()?;
         let codes = together.encode_indices(&inputs)?.to_vec2::<u32>()?;
-        assert_eq!(together.learn(&inputs)?.winners.to_vec2::<u32>()?, codes);
+        assert_eq!(together.learn(&inputs)?.winners()?.to_vec2::<u32>()?, codes);
         // What each input adds on its own, had it been the first.
         let mut sum = begin["weights"].copy()?;
         for number in 0..5 {

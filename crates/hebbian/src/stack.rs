@@ -1,4 +1,4 @@
-//! Rules one on top of the other.
+//! Rules on top of each other.
 //!
 //! Each rule learns from what the one below passes upward. A [`Stack`] is itself a rule: it is trained, saved, resumed
 //! and put into a `Sequential` like any other.
@@ -12,7 +12,7 @@
 //! use candle_core::{Device, Tensor};
 //! use candle_nn::Module;
 //! use hebbian::{
-//!     Fit, FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Stack,
+//!     Fit, FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Rule, Stack,
 //! };
 //! use hebbian_training::{Generator, Schedule};
 //!
@@ -35,12 +35,13 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::State;
+use hebbian_training::{Generator, State};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Learned, LearningRule, from_state};
+use crate::Registry;
+use crate::rule::{Learned, LearningRule};
 
 /// Who learns when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +60,13 @@ pub struct StackConfig {
     /// Who learns when.
     pub learning: Learning,
     /// The rules, the lowest first.
-    pub rules: Vec<Layer>,
+    pub rules: Vec<StackedRule>,
 }
 
 /// One rule of a stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Layer {
+pub struct StackedRule {
     /// Its name.
     pub rule: String,
     /// Its config.
@@ -81,6 +82,8 @@ pub struct Stack {
     rules: Vec<Box<dyn LearningRule>>,
     learning: Learning,
     epoch: usize,
+    /// The states of all rules but the last before the step, which are theirs again if a rule above them fails.
+    before: Vec<State>,
 }
 
 impl Stack {
@@ -93,7 +96,7 @@ impl Stack {
             bail!("{NO_RULES}");
         }
         for (layer, pair) in rules.windows(2).enumerate() {
-            let (below, above) = (pair[0].weights()?.dim(0)?, pair[1].weights()?.dim(1)?);
+            let (below, above) = (pair[0].units(), pair[1].inputs());
             if below != above {
                 bail!(
                     "rule {} of the stack takes {above} inputs, but there are {below} units below it",
@@ -106,15 +109,34 @@ impl Stack {
         {
             bail!("{} numbers of epochs for {} rules, expected one for each", epochs.len(), rules.len());
         }
-        Ok(Self { rules, learning, epoch: 0 })
+        let before = vec![State::new(); rules.len() - 1];
+        Ok(Self { rules, learning, epoch: 0, before })
     }
 
-    /// A stack that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: StackConfig, state: State) -> Result<Self> {
+    /// A stack for `inputs` values per sample whose rules, of the `registry`, have learned nothing yet; the lowest draws
+    /// from `generator` first.
+    pub fn from_config(
+        config: StackConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+        registry: &Registry,
+    ) -> Result<Self> {
+        let mut rules: Vec<Box<dyn LearningRule>> = Vec::new();
+        for StackedRule { rule, config } in &config.rules {
+            let inputs = rules.last().map_or(inputs, |below| below.units());
+            rules.push(registry.create(rule, config, inputs, generator, device)?);
+        }
+        Self::new(rules, config.learning)
+    }
+
+    /// A stack of rules of the `registry` that goes on from a saved state, on the device of its tensors.
+    pub fn from_state(config: StackConfig, state: State, registry: &Registry) -> Result<Self> {
         check_layers(&state, config.rules.len())?;
-        let rules = config.rules.iter().enumerate();
         let rules =
-            rules.map(|(layer, Layer { rule, config })| from_state(rule, config, part(&state, layer)));
+            config.rules.iter().enumerate().map(|(layer, StackedRule { rule, config })| {
+                registry.load(rule, config, part(&state, layer))
+            });
         Self::new(rules.collect::<Result<_>>()?, config.learning)
     }
 
@@ -131,12 +153,34 @@ impl Stack {
     /// The one rule that learns in this epoch, unless all do.
     fn learner(&self) -> Option<usize> {
         let Learning::Greedy(epochs) = &self.learning else { return None };
-        let ends = epochs.iter().scan(0, |end, &epochs| {
-            *end += epochs;
-            Some(*end)
-        });
-        Some(ends.take(self.rules.len() - 1).filter(|&end| end <= self.epoch).count())
+        let ends = ends(epochs).take(self.rules.len() - 1);
+        Some(ends.filter(|&end| end <= self.epoch).count())
     }
+
+    /// Lets all rules learn from `inputs`, and says what the highest has to report.
+    fn learn_all(&mut self, inputs: &Tensor) -> Result<Learned> {
+        let Some((lowest, above)) = self.rules.split_first_mut() else { bail!("{NO_RULES}") };
+        let learned = lowest.learn(inputs)?;
+        above.iter_mut().try_fold(learned, |learned, rule| rule.learn(&learned.output))
+    }
+
+    /// Lets the rule `layer` prepare for what those below it make of the first of `inputs`.
+    fn prepare_layer(&mut self, layer: usize, inputs: &Tensor) -> Result<()> {
+        let first = inputs.narrow(0, 0, inputs.dim(0)?.min(PREPARED))?;
+        let seen = if layer == 0 { inputs.clone() } else { self.below(layer, &first)? };
+        self.rules[layer].prepare(&seen)
+    }
+}
+
+/// Samples that a rule above the lowest prepares with: what those below it make of all could be too much for memory.
+const PREPARED: usize = 1000;
+
+/// The epochs at which a rule's turn ends.
+fn ends(epochs: &[usize]) -> impl Iterator<Item = usize> {
+    epochs.iter().scan(0, |end, &epochs| {
+        *end += epochs;
+        Some(*end)
+    })
 }
 
 fn part(state: &State, layer: usize) -> State {
@@ -174,32 +218,62 @@ impl LearningRule for Stack {
 
     fn config(&self) -> serde_json::Value {
         let layers = self.rules.iter().map(|rule| (rule.name().to_owned(), rule.config()));
-        let rules = layers.map(|(rule, config)| Layer { rule, config }).collect();
+        let rules = layers.map(|(rule, config)| StackedRule { rule, config }).collect();
         serde_json::json!(StackConfig { learning: self.learning.clone(), rules })
+    }
+
+    fn inputs(&self) -> usize {
+        self.rules.first().map_or(0, |rule| rule.inputs())
+    }
+
+    fn units(&self) -> usize {
+        self.rules.last().map_or(0, |rule| rule.units())
+    }
+
+    /// The rate of the rule that learns in this epoch, of the lowest if all do.
+    fn learning_rate(&self) -> Option<f64> {
+        self.rules[self.learner().unwrap_or(0)].learning_rate()
     }
 
     fn is_sequential(&self) -> bool {
         self.rules.iter().any(|rule| rule.is_sequential())
     }
 
-    fn begin_epoch(&mut self, epoch: usize) -> Result<()> {
+    /// Rules that learn one at a time are prepared when their turn begins.
+    fn prepare(&mut self, inputs: &Tensor) -> Result<()> {
+        let prepared = if self.learning == Learning::Online { self.rules.len() } else { 1 };
+        (0..prepared).try_for_each(|layer| self.prepare_layer(layer, inputs))
+    }
+
+    /// `inputs` are those of the lowest rule, for all rules.
+    fn begin_epoch(&mut self, epoch: usize, inputs: &Tensor) -> Result<()> {
         self.epoch = epoch;
-        self.rules.iter_mut().try_for_each(|rule| rule.begin_epoch(epoch))
+        self.rules.iter_mut().try_for_each(|rule| rule.begin_epoch(epoch, inputs))?;
+        let Learning::Greedy(epochs) = &self.learning else { return Ok(()) };
+        let turns: Vec<usize> = ends(epochs).take(self.rules.len() - 1).collect();
+        let beginning = (1..self.rules.len()).filter(|layer| turns[layer - 1] == epoch);
+        beginning.collect::<Vec<_>>().into_iter().try_for_each(|layer| self.prepare_layer(layer, inputs))
     }
 
-    fn set_anneal(&mut self, factor: f64) {
-        self.rules.iter_mut().for_each(|rule| rule.set_anneal(factor));
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rules.iter_mut().for_each(|rule| rule.set_rate_scale(scale));
     }
 
-    /// What the highest rule that learns has to report. If it refuses the batch, those below have learned from it.
+    /// What the highest rule that learns has to report.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         if let Some(learner) = self.learner() {
             let inputs = self.below(learner, inputs)?;
             return self.rules[learner].learn(&inputs);
         }
-        let Some((lowest, above)) = self.rules.split_first_mut() else { bail!("{NO_RULES}") };
-        let learned = lowest.learn(inputs)?;
-        above.iter_mut().try_fold(learned, |learned, rule| rule.learn(&learned.output))
+        for (rule, before) in self.rules.iter().zip(&mut self.before) {
+            rule.copy_state(before)?;
+        }
+        self.learn_all(inputs).or_else(|error| {
+            for (rule, before) in self.rules.iter_mut().zip(&self.before) {
+                rule.restore(before.clone())?;
+            }
+            Err(error)
+        })
     }
 
     /// The product of all weights: what each unit of the highest rule is made of, in the inputs of the lowest.
@@ -233,7 +307,10 @@ impl LearningRule for Stack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fit, FitConfig, Invariance, InvarianceConfig, MultiWinner, MultiWinnerConfig, rule};
+    use crate::{
+        Fit, FitConfig, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, MultiWinner,
+        MultiWinnerConfig, Rule,
+    };
     use candle_core::Device;
     use hebbian_training::{Checkpoint, Generator, Schedule};
 
@@ -262,9 +339,9 @@ mod tests {
         let (mut together, mut apart) = (stack(Learning::Online)?, stack(Learning::Online)?);
         Fit::new(FIT, 0)?.run(&mut together, &stream()?, &mut [])?;
         for epoch in 0..4 {
-            apart.begin_epoch(epoch)?;
+            apart.begin_epoch(epoch, &stream()?)?;
             for frame in 0..40 {
-                apart.set_anneal(1.0 - epoch as f64 / 4.0);
+                apart.set_rate_scale(1.0 - epoch as f64 / 4.0);
                 let below = apart.rules[0].learn(&stream()?.narrow(0, frame, 1)?)?.output;
                 apart.rules[1].learn(&below)?;
             }
@@ -280,7 +357,7 @@ mod tests {
         let mut stack = stack(Learning::Greedy(vec![3, 1]))?;
         let mut before = [layer(&stack, 0)?, layer(&stack, 1)?];
         for epoch in 0..6 {
-            stack.begin_epoch(epoch)?;
+            stack.begin_epoch(epoch, &stream()?)?;
             stack.learn(&stream()?)?;
             let after = [layer(&stack, 0)?, layer(&stack, 1)?];
             let moved = [before[0] != after[0], before[1] != after[1]];
@@ -319,7 +396,7 @@ mod tests {
         fit.run(&mut stack, &stream()?, &mut [])?;
         let checkpoint = fit.checkpoint(&stack)?;
         assert!(checkpoint.tensors.contains_key("rule.1.weights"));
-        let again = rule::from_checkpoint(&checkpoint)?;
+        let again = Registry::builtin().from_checkpoint(&checkpoint)?;
         let (ours, theirs) = (stack.forward(&stream()?)?, again.forward(&stream()?)?);
         assert_eq!(ours.to_vec2::<f32>()?, theirs.to_vec2::<f32>()?);
         assert_eq!(again.config(), stack.config());
@@ -341,6 +418,72 @@ mod tests {
         stranger.insert("2.weights".to_owned(), stranger["1.weights"].clone());
         let message = stack.restore(stranger).unwrap_err().to_string();
         assert!(message.contains("tensor `2.weights` does not belong"), "{message}");
+        Ok(())
+    }
+
+    /// A rule that passes on what it is given, and fails from a step on.
+    struct Failing(usize);
+
+    impl Module for Failing {
+        fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+            Ok(inputs.clone())
+        }
+    }
+
+    impl LearningRule for Failing {
+        fn name(&self) -> &'static str {
+            "failing"
+        }
+
+        fn config(&self) -> serde_json::Value {
+            serde_json::Value::Null
+        }
+
+        fn inputs(&self) -> usize {
+            12
+        }
+
+        fn units(&self) -> usize {
+            12
+        }
+
+        fn set_rate_scale(&mut self, _scale: f64) {}
+
+        fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| candle_core::Error::msg("no more steps"))?;
+            Ok(Learned::new(inputs.clone()))
+        }
+
+        fn weights(&self) -> Result<Tensor> {
+            Tensor::eye(12, candle_core::DType::F32, &Device::Cpu)
+        }
+
+        fn state(&self) -> Result<State> {
+            Ok(State::new())
+        }
+
+        fn restore(&mut self, _state: State) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_further_up_is_taken_back_below() -> Result<()> {
+        let mut draws = Generator::new(0, "stack test");
+        let sparse = MultiWinnerConfig { units: 12, winners: 2, ..Default::default() };
+        let competing = KrotovHopfieldConfig { units: 9, k: 2, ..Default::default() };
+        let competing = KrotovHopfield::new(competing, 9, &mut draws, &Device::Cpu)?;
+        let sparse = MultiWinner::new(sparse, 9, &mut draws, &Device::Cpu)?;
+        let rules: Vec<Box<dyn LearningRule>> =
+            vec![Box::new(competing), Box::new(sparse), Box::new(Failing(2))];
+        let mut stack = Stack::new(rules, Learning::Online)?;
+        let batch = |step: usize| stream()?.narrow(0, 10 * step, 10);
+        stack.learn(&batch(0)?)?;
+        stack.learn(&batch(1)?)?;
+        let before = [layer(&stack, 0)?, layer(&stack, 1)?];
+        let refused = stack.learn(&batch(2)?).unwrap_err().to_string();
+        assert!(refused.starts_with("no more steps"), "{refused}");
+        assert_eq!([layer(&stack, 0)?, layer(&stack, 1)?], before);
         Ok(())
     }
 

@@ -239,14 +239,11 @@ fn every_rule_learns_what_it_learns_on_the_cpu() {
             for step in 0..4 {
                 let (here, there) = (ours.step(step)?, reference.step(step)?);
                 let winners = |winners: &Tensor| winners.flatten_all()?.to_vec1::<u32>();
-                assert_eq!(winners(&here.winners)?, winners(&there.winners)?, "{name}, step {step}");
+                assert_eq!(winners(here.winners()?)?, winners(there.winners()?)?, "{name}, step {step}");
                 assert_close(&format!("{name}, step {step}: output"), &here.output, &there.output, 1e-4)?;
-                assert_close(
-                    &format!("{name}, step {step}: size"),
-                    &here.update_size,
-                    &there.update_size,
-                    1e-4,
-                )?;
+                for ((measure, here), (_, there)) in here.measures.iter().zip(&there.measures) {
+                    assert_close(&format!("{name}, step {step}: {measure}"), here, there, 1e-4)?;
+                }
                 assert_same_state(name, &*ours.rule, &*reference.rule, 1e-4)?;
             }
             let shown = reference.inputs.narrow(0, 0, 10)?;
@@ -314,13 +311,13 @@ fn an_update_that_is_not_finite_and_all_later_ones_are_left_out_and_reported() {
             let (before, sound) = (bits(&*case.rule)?, case.rule.state()?);
             for factor in [f64::NAN, 1.0] {
                 let inputs = (case.batch(1)? * factor)?;
-                let size = case.rule.learn(&inputs)?.update_size.to_scalar::<f32>()?;
+                let size = case.rule.learn(&inputs)?.measures[0].1.to_scalar::<f32>()?;
                 assert!(!size.is_finite(), "{}: {size}", case.name);
                 assert_eq!(bits(&*case.rule)?, before, "{}", case.name);
             }
             // Whoever restores a sound state begins anew.
             case.rule.restore(sound)?;
-            let size = case.step(1)?.update_size.to_scalar::<f32>()?;
+            let size = case.step(1)?.measures[0].1.to_scalar::<f32>()?;
             assert!(size.is_finite(), "{}: {size}", case.name);
         }
         Ok(())

@@ -82,7 +82,7 @@ impl DrawingBackend for Canvas {
 
 #[cfg(test)]
 mod tests {
-    use plotters::style::{BLACK, Rgb};
+    use plotters::style::{BLACK, Color};
 
     use super::*;
     use crate::picture::WHITE;

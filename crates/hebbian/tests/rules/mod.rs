@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
     BoostToward, Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
     KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, RowSize, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
+    Normalization, RowSize, Rule, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
 };
 use hebbian_training::Generator;
 
