@@ -14,9 +14,9 @@ use hebbian::{
 use hebbian_classifier::{Labeled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
 use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{ImageShape, gray};
-use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
+use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
-use hebbian_training::{Checkpoint, Generator, Schedule};
+use hebbian_training::{Generator, Schedule};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -171,7 +171,7 @@ impl Experiment for Arguments {
             Ok(data)
         })?;
         for seed in self.common.all_seeds() {
-            let at = |name: &'static str| Place { seed, name };
+            let at = |name: &'static str| RunKey { seed, name };
             session.row(at(RAW_PIXELS), |session| self.raw_pixels(session))?;
             session.row(at(UNTRAINED), |session| self.untrained(session, at(UNTRAINED)))?;
             session.row(at(UNBOOSTED), |session| {
@@ -268,7 +268,7 @@ impl Arguments {
         Ok(Row { model: RAW_PIXELS.to_owned(), ..row })
     }
 
-    fn untrained(&self, session: &Session, place: Place<'_>) -> Result<Row> {
+    fn untrained(&self, session: &Session, place: RunKey<'_>) -> Result<Row> {
         let pooler = self.drawn(session, place.seed, self.pooler(&session.data))?;
         let codes = Codes::of(&session.data, |examples| encode(&pooler, examples.inputs()))?;
         let (row, _) = self.read_out(&session.data, &codes)?;
@@ -281,26 +281,20 @@ impl Arguments {
         Ok(SpatialPooler::new(config, session.data.shape.inputs(), &mut draws, &session.device)?)
     }
 
-    fn learned(&self, session: &mut Session, place: Place<'_>, config: SpatialPoolerConfig) -> Result<Row> {
-        let mut pooler = self.drawn(session, place.seed, config.clone())?;
-        let untrained = self.drawn(session, place.seed, config)?;
+    fn learned(&self, session: &mut Session, place: RunKey<'_>, config: SpatialPoolerConfig) -> Result<Row> {
+        let mut pooler = self.drawn(session, place.seed, config)?;
         let probes = session.data.inputs().narrow(0, 0, PROBES.min(session.data.train.len()))?;
-        let path = session.checkpoint_path(place);
-        let device = session.device.clone();
-        let measure = |pooler: &SpatialPooler| {
-            let before = match path.exists() {
-                true => {
-                    let checkpoint = Checkpoint::load(&path, &device)?;
-                    &SpatialPooler::from_state(
-                        serde_json::from_value(checkpoint.metadata.config.clone())?,
-                        checkpoint.part("rule"),
-                    )?
-                }
-                false => &untrained,
-            };
-            duty_cycles(pooler, stability(before, pooler, &probes)?)
-        };
-        let fit = session.learn(place, &mut pooler, &self.fit(), measure)?;
+        let mut fit = session.begin(place, &mut pooler, &self.fit())?;
+        let mut before = encode(&pooler, &probes)?;
+        session.learn(place, &mut fit, &mut pooler, |event, line| {
+            if event.epoch_report().is_some() {
+                let now = encode(event.rule, &probes)?;
+                line.insert("stability".to_owned(), json!(stability(&before, &now)));
+                duty_cycles(event.rule, line)?;
+                before = now;
+            }
+            Ok(())
+        })?;
         let recorded =
             self.record_while_learning.then(|| record(&mut pooler, session.data.inputs())).transpose()?;
         let mut codes = Codes::of(&session.data, |examples| encode(&pooler, examples.inputs()))?;
@@ -325,7 +319,7 @@ impl Arguments {
         Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(self.common.epochs), ..row })
     }
 
-    /// Fits the logistic regression to the training codes and judges it on all three sets.
+    /// Fits the logistic regression to the training codes and evaluates it on all three sets.
     fn read_out(&self, data: &Data, codes: &Codes) -> Result<(Row, LogisticRegression)> {
         let begin = Instant::now();
         let labels = data.train.labels();
@@ -356,7 +350,7 @@ impl Arguments {
     }
 
     fn draw(&self, session: &Session) -> Result<()> {
-        let place = |name| Place { seed: self.common.seed, name };
+        let place = |name| RunKey { seed: self.common.seed, name };
         let models = [SpatialPooler::NAME, UNBOOSTED];
         let curves = |title: &str, y_label: &str, series: Vec<Series>| Curves {
             title: title.to_owned(),
@@ -447,27 +441,24 @@ fn record(pooler: &mut SpatialPooler, inputs: &Tensor) -> Result<SparseBinary> {
 }
 
 /// Mean share of an input's active columns that were active before too.
-fn stability(before: &SpatialPooler, now: &SpatialPooler, probes: &Tensor) -> Result<f64> {
-    let (before, now) = (encode(before, probes)?, encode(now, probes)?);
+fn stability(before: &SparseBinary, now: &SparseBinary) -> f64 {
     let share = |(before, now): (&[u32], &[u32])| {
         let kept = now.iter().filter(|column| before.binary_search(column).is_ok()).count();
         kept as f64 / now.len().max(1) as f64
     };
-    Ok(before.rows().zip(now.rows()).map(share).sum::<f64>() / now.len() as f64)
+    before.rows().zip(now.rows()).map(share).sum::<f64>() / now.len() as f64
 }
 
-fn duty_cycles(pooler: &SpatialPooler, stability: f64) -> Result<Map<String, Value>> {
+fn duty_cycles(pooler: &SpatialPooler, line: &mut Map<String, Value>) -> Result<()> {
     let quantiles = |values: Tensor| -> Result<Value> {
         let mut values = values.to_vec1::<f32>()?;
         values.sort_by(f32::total_cmp);
         let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
         Ok(json!(QUANTILES.map(at)))
     };
-    Ok(Map::from_iter([
-        ("stability".to_owned(), json!(stability)),
-        ("activity_quantiles".to_owned(), quantiles(pooler.activity()?)?),
-        ("boost_quantiles".to_owned(), quantiles(pooler.boosts()?)?),
-    ]))
+    line.insert("activity_quantiles".to_owned(), quantiles(pooler.activity()?)?);
+    line.insert("boost_quantiles".to_owned(), quantiles(pooler.boosts()?)?);
+    Ok(())
 }
 
 /// One image as the pooler sees it, how much of it reaches each column, and the columns that win.

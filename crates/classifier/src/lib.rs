@@ -42,7 +42,7 @@ pub use argmax::first_largest;
 pub use controls::{random_images, random_projection};
 pub use descent::{DescentConfig, Epoch, Network, train};
 pub use evaluation::{Evaluation, confusion_matrix, evaluate};
-pub use features::{FeatureScale, Features, FeaturesConfig, respond};
+pub use features::{FeatureScale, Features, FeaturesConfig, encode};
 pub use labeled::Labeled;
 pub use logistic_regression::{LogisticRegression, LogisticRegressionConfig};
 pub use loss::Loss;
