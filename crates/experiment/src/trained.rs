@@ -8,7 +8,7 @@ use candle_nn::Module;
 use candle_nn::ops::softmax_last_dim;
 use clap::Args;
 use hebbian::{KrotovHopfield, LearningRule, Registry, Rule as _};
-use hebbian_classifier::{Features, SoftmaxRegression, respond};
+use hebbian_classifier::{Features, SoftmaxRegression, encode};
 use hebbian_datasets::ImageShape;
 use hebbian_datasets::transforms::{Threshold, binarize, scale};
 use hebbian_training::{Checkpoint, Metadata};
@@ -127,9 +127,9 @@ impl Trained {
             None => scale(pixels, &self.device)?,
         };
         match &self.features {
-            Some(features) => Ok(respond(features, &inputs)?),
+            Some(features) => Ok(encode(features, &inputs)?),
             None if self.rule.is_sequential() => Ok(self.rule.forward(&inputs)?),
-            None => Ok(respond(&Rule(&*self.rule), &inputs)?),
+            None => Ok(encode(&Rule(&*self.rule), &inputs)?),
         }
     }
 
@@ -163,7 +163,7 @@ impl Trained {
     }
 }
 
-/// `respond` wants a module of known size.
+/// `encode` wants a module of known size.
 struct Rule<'a>(&'a dyn LearningRule);
 
 impl Module for Rule<'_> {

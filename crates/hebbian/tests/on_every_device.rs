@@ -335,3 +335,20 @@ impl Case {
         bits(&*self.rule)
     }
 }
+
+/// Rules with fewer winners than places fill up with `u32::MAX`, and `Fit` counts wins with candle's `index_add`, which is
+/// not documented to pass over it.
+#[test]
+fn a_winner_that_is_no_unit_is_counted_nowhere() {
+    let count = |device: &Device| {
+        let none = u32::MAX;
+        let winners = Tensor::new(&[[2u32, 0, none], [2, none, none]], device)?.flatten_all()?;
+        let wins = Tensor::zeros(3, candle_core::DType::U32, device)?;
+        wins.index_add(&winners, &winners.ones_like()?, 0)?.to_vec1::<u32>()
+    };
+    assert_eq!(count(&Device::Cpu).unwrap(), [1, 0, 2]);
+    on_accelerator("a_winner_that_is_no_unit_is_counted_nowhere", |device| {
+        assert_eq!(count(device)?, [1, 0, 2]);
+        Ok(())
+    });
+}

@@ -58,7 +58,7 @@ impl Currents {
             check_rows("currents", rows, weights.dim(0)?)?;
         }
         if let Some(panels) = &mut self.panels {
-            panels.mark(rows);
+            panels.mark(rows)?;
         }
         if let Some(copy) = &mut self.rows {
             copy.mark(rows);

@@ -1,24 +1,26 @@
 //! The spatial pooler of HTM: codes of binarized images, read out by logistic regression, beside the raw pixels, columns
 //! that never learned, and columns that learned without boosting.
 
+mod codes;
+mod pictures;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
-use candle_nn::Module;
+use candle_core::{DType, Tensor};
 use clap::{Parser, ValueEnum};
-use hebbian::{
-    BoostToward, FitConfig, LearningRule, PotentialPool, Rule, SpatialPooler, SpatialPoolerConfig, Starved,
-};
-use hebbian_classifier::{Labeled, LogisticRegression, LogisticRegressionConfig, SparseBinary};
+use hebbian::{BoostToward, FitConfig, PotentialPool, Rule, SpatialPooler, SpatialPoolerConfig, Starved};
+use hebbian_classifier::{LogisticRegression, LogisticRegressionConfig, SparseBinary};
 use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{ImageShape, gray};
-use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
-use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
-use hebbian_training::{Checkpoint, Generator, Schedule};
+use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};
+use hebbian_training::{Generator, Schedule};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::json;
+
+use codes::{Codes, duty_cycles, encode, record, stability};
+use pictures::{overlaps, permanences};
 
 /// The spatial pooler beside raw pixels, untrained columns and columns without boosting
 #[derive(Parser, Clone, Serialize)]
@@ -140,9 +142,6 @@ const PICTURES: [&str; 5] = ["weights.png", "overlaps.png", "duty_cycles.png", "
 
 /// Images whose codes are compared between epochs.
 const PROBES: usize = 1000;
-/// Images encoded at once.
-const PORTION: usize = 1000;
-const QUANTILES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 impl Experiment for Arguments {
     const NAME: &'static str = "spatial_pooler";
@@ -171,7 +170,7 @@ impl Experiment for Arguments {
             Ok(data)
         })?;
         for seed in self.common.all_seeds() {
-            let at = |name: &'static str| Place { seed, name };
+            let at = |name: &'static str| RunKey { seed, name };
             session.row(at(RAW_PIXELS), |session| self.raw_pixels(session))?;
             session.row(at(UNTRAINED), |session| self.untrained(session, at(UNTRAINED)))?;
             session.row(at(UNBOOSTED), |session| {
@@ -183,7 +182,7 @@ impl Experiment for Arguments {
                 self.learned(session, at(SpatialPooler::NAME), config)
             })?;
         }
-        self.draw(&session)?;
+        pictures::draw(&session, self.common.seed, self.sparsity)?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -268,11 +267,11 @@ impl Arguments {
         Ok(Row { model: RAW_PIXELS.to_owned(), ..row })
     }
 
-    fn untrained(&self, session: &Session, place: Place<'_>) -> Result<Row> {
-        let pooler = self.drawn(session, place.seed, self.pooler(&session.data))?;
+    fn untrained(&self, session: &Session, key: RunKey<'_>) -> Result<Row> {
+        let pooler = self.drawn(session, key.seed, self.pooler(&session.data))?;
         let codes = Codes::of(&session.data, |examples| encode(&pooler, examples.inputs()))?;
         let (row, _) = self.read_out(&session.data, &codes)?;
-        Ok(codes.measure(Row { model: place.name.to_owned(), ..row }))
+        Ok(codes.measure(Row { model: key.name.to_owned(), ..row }))
     }
 
     /// Columns before any learning: the same for every model of a seed.
@@ -281,26 +280,20 @@ impl Arguments {
         Ok(SpatialPooler::new(config, session.data.shape.inputs(), &mut draws, &session.device)?)
     }
 
-    fn learned(&self, session: &mut Session, place: Place<'_>, config: SpatialPoolerConfig) -> Result<Row> {
-        let mut pooler = self.drawn(session, place.seed, config.clone())?;
-        let untrained = self.drawn(session, place.seed, config)?;
+    fn learned(&self, session: &mut Session, key: RunKey<'_>, config: SpatialPoolerConfig) -> Result<Row> {
+        let mut pooler = self.drawn(session, key.seed, config)?;
         let probes = session.data.inputs().narrow(0, 0, PROBES.min(session.data.train.len()))?;
-        let path = session.checkpoint_path(place);
-        let device = session.device.clone();
-        let measure = |pooler: &SpatialPooler| {
-            let before = match path.exists() {
-                true => {
-                    let checkpoint = Checkpoint::load(&path, &device)?;
-                    &SpatialPooler::from_state(
-                        serde_json::from_value(checkpoint.metadata.config.clone())?,
-                        checkpoint.part("rule"),
-                    )?
-                }
-                false => &untrained,
-            };
-            duty_cycles(pooler, stability(before, pooler, &probes)?)
-        };
-        let fit = session.learn(place, &mut pooler, &self.fit(), measure)?;
+        let mut fit = session.begin(key, &mut pooler, &self.fit())?;
+        let mut before = encode(&pooler, &probes)?;
+        session.learn(key, &mut fit, &mut pooler, |event, line| {
+            if event.epoch_report().is_some() {
+                let now = encode(event.rule, &probes)?;
+                line.insert("stability".to_owned(), json!(stability(&before, &now)));
+                duty_cycles(event.rule, line)?;
+                before = now;
+            }
+            Ok(())
+        })?;
         let recorded =
             self.record_while_learning.then(|| record(&mut pooler, session.data.inputs())).transpose()?;
         let mut codes = Codes::of(&session.data, |examples| encode(&pooler, examples.inputs()))?;
@@ -312,20 +305,20 @@ impl Arguments {
         for (name, tensor) in readout.state()? {
             checkpoint.tensors.insert(format!("readout.{name}"), tensor);
         }
-        checkpoint.save(&session.checkpoint_path(place))?;
-        if session.is_primary(place) {
-            session.draw("weights.png", &self.permanences(session, &pooler)?)?;
+        checkpoint.save(&session.checkpoint_path(key))?;
+        if session.is_primary(key) {
+            session.draw("weights.png", &permanences(session, &pooler)?)?;
             session.draw("overlaps.png", &overlaps(session, &pooler, &self.pooler(&session.data).pool)?)?;
         }
-        let seconds = session.metrics.seconds(place, Phase::Learn);
-        let mut row = codes.measure(Row { model: place.name.to_owned(), ..row });
+        let seconds = session.metrics.seconds(key, Phase::Learn);
+        let mut row = codes.measure(Row { model: key.name.to_owned(), ..row });
         let samples =
             self.common.epochs * (session.data.train.len() / self.common.batch_size) * self.common.batch_size;
         row.measures.insert("learn_samples_per_second".to_owned(), samples as f64 / seconds);
         Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(self.common.epochs), ..row })
     }
 
-    /// Fits the logistic regression to the training codes and judges it on all three sets.
+    /// Fits the logistic regression to the training codes and evaluates it on all three sets.
     fn read_out(&self, data: &Data, codes: &Codes) -> Result<(Row, LogisticRegression)> {
         let begin = Instant::now();
         let labels = data.train.labels();
@@ -343,161 +336,6 @@ impl Arguments {
         };
         Ok((row, model))
     }
-
-    fn permanences(&self, session: &Session, pooler: &SpatialPooler) -> Result<Picture> {
-        let weights = pooler.weights()?;
-        // Columns lie place by place over the image: evenly taken, the pictures show all parts of it.
-        let units = weights.dim(0)?;
-        let shown = units.min(100);
-        let chosen: Vec<u32> = (0..shown).map(|place| (place * units / shown) as u32).collect();
-        let weights = weights.index_select(&Tensor::new(chosen, weights.device())?, 0)?;
-        let title = format!("Permanences of {shown} of {units} columns");
-        Ok(ReceptiveFields::new(&weights, session.data.image(), (10, 10)).title(title).draw()?)
-    }
-
-    fn draw(&self, session: &Session) -> Result<()> {
-        let place = |name| Place { seed: self.common.seed, name };
-        let models = [SpatialPooler::NAME, UNBOOSTED];
-        let curves = |title: &str, y_label: &str, series: Vec<Series>| Curves {
-            title: title.to_owned(),
-            x_label: "epoch".to_owned(),
-            y_label: y_label.to_owned(),
-            series,
-            y_range: None,
-        };
-        let quantiles = |what: &str, start: f64| {
-            let labels = ["least", "lower quarter", "median", "upper quarter", "most"];
-            let series = labels.into_iter().enumerate().map(|(at, label)| {
-                let metrics = session.metrics.of(place(SpatialPooler::NAME), Phase::Learn);
-                let points = metrics.filter_map(|metric| {
-                    Some((metric.epoch as f64, metric.values.get(what)?.get(at)?.as_f64()?))
-                });
-                Series::solid(label, at, std::iter::once((0.0, start)).chain(points).collect())
-            });
-            series.collect()
-        };
-        let activity =
-            curves("Activity of the columns", "duty cycle", quantiles("activity_quantiles", self.sparsity));
-        let boosts = curves("Boosts of the columns", "boost", quantiles("boost_quantiles", 1.0));
-        session.draw("duty_cycles.png", &Picture::side_by_side(&[activity.draw()?, boosts.draw()?])?)?;
-        let stability = models.into_iter().enumerate().map(|(hue, model)| {
-            Series::solid(model, hue, session.metrics.curve(place(model), Phase::Learn, "stability"))
-        });
-        let stability = curves(
-            "How much of each code stays from epoch to epoch",
-            "share of the active columns",
-            stability.collect(),
-        );
-        session.draw("stability.png", &stability.draw()?)
-    }
-}
-
-/// The codes of all three sets.
-struct Codes {
-    train: SparseBinary,
-    validation: Option<SparseBinary>,
-    test: SparseBinary,
-    seconds: f64,
-}
-
-impl Codes {
-    fn of(data: &Data, encode: impl Fn(&Labeled) -> Result<SparseBinary>) -> Result<Self> {
-        let begin = Instant::now();
-        let (train, test) = (encode(&data.train)?, encode(&data.test)?);
-        let validation = data.validation.as_ref().map(&encode).transpose()?;
-        Ok(Self { train, validation, test, seconds: begin.elapsed().as_secs_f64() })
-    }
-
-    /// Adds what the codes of the test images are like.
-    fn measure(&self, row: Row) -> Row {
-        let counts = self.test.counts();
-        let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
-        let share = counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / total);
-        let encoded =
-            self.train.len() + self.test.len() + self.validation.as_ref().map_or(0, SparseBinary::len);
-        let measures = [
-            ("columns", self.test.features() as f64),
-            ("active_columns", total / self.test.len() as f64),
-            ("never_active", counts.iter().filter(|&&count| count == 0).count() as f64),
-            ("entropy_bits", share.map(|share| -share * share.log2()).sum()),
-            ("encode_samples_per_second", encoded as f64 / self.seconds),
-        ];
-        let measures = measures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Row { units: Some(self.test.features()), measures, ..row }
-    }
-}
-
-fn encode(pooler: &SpatialPooler, inputs: &Tensor) -> Result<SparseBinary> {
-    let mut codes = SparseBinary::new(pooler.units());
-    for start in (0..inputs.dim(0)?).step_by(PORTION) {
-        let portion = inputs.narrow(0, start, PORTION.min(inputs.dim(0)? - start))?;
-        codes.push_indices(&pooler.encode_indices(&portion)?)?;
-    }
-    Ok(codes)
-}
-
-/// The codes of one more pass, in order, each taken while the pooler learns from it.
-fn record(pooler: &mut SpatialPooler, inputs: &Tensor) -> Result<SparseBinary> {
-    let mut codes = SparseBinary::new(pooler.units());
-    for start in (0..inputs.dim(0)?).step_by(PORTION) {
-        let portion = inputs.narrow(0, start, PORTION.min(inputs.dim(0)? - start))?;
-        codes.push_indices(&pooler.learn(&portion)?.winners()?.clone())?;
-    }
-    Ok(codes)
-}
-
-/// Mean share of an input's active columns that were active before too.
-fn stability(before: &SpatialPooler, now: &SpatialPooler, probes: &Tensor) -> Result<f64> {
-    let (before, now) = (encode(before, probes)?, encode(now, probes)?);
-    let share = |(before, now): (&[u32], &[u32])| {
-        let kept = now.iter().filter(|column| before.binary_search(column).is_ok()).count();
-        kept as f64 / now.len().max(1) as f64
-    };
-    Ok(before.rows().zip(now.rows()).map(share).sum::<f64>() / now.len() as f64)
-}
-
-fn duty_cycles(pooler: &SpatialPooler, stability: f64) -> Result<Map<String, Value>> {
-    let quantiles = |values: Tensor| -> Result<Value> {
-        let mut values = values.to_vec1::<f32>()?;
-        values.sort_by(f32::total_cmp);
-        let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-        Ok(json!(QUANTILES.map(at)))
-    };
-    Ok(Map::from_iter([
-        ("stability".to_owned(), json!(stability)),
-        ("activity_quantiles".to_owned(), quantiles(pooler.activity()?)?),
-        ("boost_quantiles".to_owned(), quantiles(pooler.boosts()?)?),
-    ]))
-}
-
-/// One image as the pooler sees it, how much of it reaches each column, and the columns that win.
-fn overlaps(session: &Session, pooler: &SpatialPooler, pool: &PotentialPool) -> Result<Picture> {
-    const WIDTH: usize = 500;
-    let image = session.data.test.inputs().narrow(0, 0, 1)?;
-    let places = match pool {
-        PotentialPool::Neighborhood { grid, .. } => *grid,
-        PotentialPool::Anywhere { .. } => [1, 1],
-    };
-    let map = |values: Tensor, title: &str| -> Result<Picture> {
-        let (values, size) = laid_out(&values, places)?;
-        Ok(ReceptiveFields::new(&values, size, (1, 1)).title(title).width(WIDTH).draw()?)
-    };
-    let input = ReceptiveFields::new(&image.to_dtype(DType::F32)?, session.data.image(), (1, 1));
-    let input = input.title("The input").width(WIDTH).draw()?;
-    let overlaps = map(pooler.overlaps(&image)?, "Boosted overlap of each column")?;
-    let active = map(pooler.forward(&image)?, "The columns that win")?;
-    Ok(Picture::side_by_side(&[input, overlaps, active])?)
-}
-
-/// A value of each column as an image: the columns of a place in a square, the squares as the places lie.
-fn laid_out(values: &Tensor, [rows, columns]: [usize; 2]) -> Result<(Tensor, (usize, usize))> {
-    let values = values.flatten_all()?.to_device(&Device::Cpu)?;
-    let depth = values.dim(0)? / (rows * columns);
-    let side = (depth as f64).sqrt().ceil() as usize;
-    let values = values.reshape((rows * columns, depth))?.pad_with_zeros(1, 0, side * side - depth)?;
-    let squares = values.reshape((rows, columns, side, side))?.transpose(1, 2)?.contiguous()?;
-    let size = (rows * side, columns * side);
-    Ok((squares.reshape((1, size.0 * size.1))?, size))
 }
 
 fn main() -> ExitCode {
