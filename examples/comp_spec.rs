@@ -15,10 +15,11 @@ use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,
 };
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, flagged};
+use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::Map;
 
 /// CompSpec against Krotov-Hopfield, random training images and backprop
 #[derive(Parser, Clone, Serialize)]
@@ -91,8 +92,8 @@ const PICTURES: [&str; 6] = [
 /// A hidden layer, learned or not.
 struct Layer {
     weights: Tensor,
-    /// Where it was saved, if it learned.
-    checkpoint: Option<PathBuf>,
+    /// What it learned, ready for a readout on powers, and where it is saved.
+    learned: Option<(Model, PathBuf)>,
     learn_seconds: Option<f64>,
     learn_epochs: Option<usize>,
 }
@@ -190,12 +191,12 @@ impl Arguments {
         if names.iter().all(|name| session.has(Place { seed, name })) {
             return Ok(());
         }
-        let layer = self.layer(session, seed, units, model)?;
+        let mut layer = self.layer(session, seed, units, model)?;
         let vote = WinnerTakeAll::fit(&layer.weights, &session.data.train, session.data.classes)?;
         for (name, readout) in names.iter().zip(READOUTS) {
             let place = Place { seed, name };
             session.row(place, |session| {
-                let row = self.read_out(session, place, readout, &layer, &vote)?;
+                let row = self.read_out(session, place, readout, &mut layer, &vote)?;
                 Ok(Row {
                     model: model.to_owned(),
                     units: Some(units),
@@ -218,7 +219,7 @@ impl Arguments {
         match model {
             RANDOM_IMAGES => {
                 let weights = random_images(session.data.train.inputs(), units, &mut draws)?;
-                Ok(Layer { weights, checkpoint: None, learn_seconds: None, learn_epochs: None })
+                Ok(Layer { weights, learned: None, learn_seconds: None, learn_epochs: None })
             }
             KrotovHopfield::NAME => {
                 let rule = KrotovHopfield::new(self.krotov_hopfield(units), inputs, &mut draws, &device)?;
@@ -237,7 +238,7 @@ impl Arguments {
         session: &mut Session,
         place: Place<'_>,
         readout: &str,
-        layer: &Layer,
+        layer: &mut Layer,
         vote: &WinnerTakeAll,
     ) -> Result<Row> {
         let (units, classes) = (layer.weights.dim(0)?, session.data.classes);
@@ -254,11 +255,14 @@ impl Arguments {
             }
             WTA_VOTE => session.judge(vote),
             _ => {
-                let train = session.data.train.inputs();
-                let features = Features::fit(FeaturesConfig::default(), layer.weights.clone(), train)?;
                 let readout = SoftmaxRegression::new(units, classes, &session.device)?;
-                let row = session.read_out(place, &features, &readout, &self.power(), true)?;
-                add_readout(session, &layer.checkpoint, &features, &readout)?;
+                let Some((model, path)) = layer.learned.take() else {
+                    let (weights, train) = (layer.weights.clone(), session.data.train.inputs());
+                    let features = Features::fit(FeaturesConfig::default(), weights, train)?;
+                    return session.read_out(place, &features, &readout, &self.power(), true);
+                };
+                let row = session.read_out(place, model.encoder(), &readout, &self.power(), true)?;
+                model.with_readout(&readout.state()?)?.save(&path)?;
                 Ok(row)
             }
         }
@@ -406,33 +410,19 @@ impl Arguments {
     }
 }
 
-fn learn<R: LearningRule>(
+fn learn<R: LearningRule + 'static>(
     session: &mut Session,
     place: Place<'_>,
     mut rule: R,
     fit: &FitConfig,
 ) -> Result<Layer> {
-    session.learn(place, &mut rule, fit, |_| Ok(Map::new()))?;
+    let done = session.learn(place, &mut rule, fit, |_| Ok(Map::new()))?;
+    let weights = rule.weights()?;
+    let encoding = Encoding::Power { features: FeaturesConfig::default(), weights: FeatureWeights::Plain };
+    let model = session.model(rule, &done)?.with_encoding(encoding, session.data.train.inputs())?;
     let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
-    let checkpoint = Some(session.checkpoint_path(place));
-    Ok(Layer { weights: rule.weights()?, checkpoint, learn_seconds, learn_epochs: Some(fit.epochs) })
-}
-
-/// Adds the best of the readouts to the layer's checkpoint.
-fn add_readout(
-    session: &Session,
-    path: &Option<PathBuf>,
-    features: &Features,
-    readout: &SoftmaxRegression,
-) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let mut checkpoint = Checkpoint::load(path, &session.device)?;
-    checkpoint.metadata.features = Some(json!(features.config()));
-    checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
-    for (name, tensor) in readout.state()? {
-        checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-    }
-    Ok(checkpoint.save(path)?)
+    let learned = Some((model, session.checkpoint_path(place)));
+    Ok(Layer { weights, learned, learn_seconds, learn_epochs: Some(fit.epochs) })
 }
 
 fn main() -> ExitCode {

@@ -15,6 +15,7 @@ use hebbian_classifier::{Labeled, LogisticRegression, LogisticRegressionConfig, 
 use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{ImageShape, gray};
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
+use hebbian_model::Preprocess;
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 use serde::{Serialize, Serializer};
@@ -307,16 +308,12 @@ impl Arguments {
         codes.train = recorded.unwrap_or(codes.train);
         let (row, readout) = self.read_out(&session.data, &codes)?;
 
-        let mut checkpoint = session.checkpoint(&fit, &pooler)?;
-        checkpoint.metadata.features = Some(json!({"binarize": self.binarize.to_string()}));
-        for (name, tensor) in readout.state()? {
-            checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-        }
-        checkpoint.save(&session.checkpoint_path(place))?;
         if session.is_primary(place) {
             session.draw("weights.png", &self.permanences(session, &pooler)?)?;
             session.draw("overlaps.png", &overlaps(session, &pooler, &self.pooler(&session.data).pool)?)?;
         }
+        let model = session.model(pooler, &fit)?.with_preprocess(Preprocess::Binarize(self.binarize));
+        model.with_readout(&readout.state()?)?.save(&session.checkpoint_path(place))?;
         let seconds = session.metrics.seconds(place, Phase::Learn);
         let mut row = codes.measure(Row { model: place.name.to_owned(), ..row });
         let samples =

@@ -36,7 +36,8 @@ pub fn evaluate<M: Module + ?Sized>(model: &M, examples: &Labeled, loss: &Loss) 
     Ok(Evaluation { loss: (total / examples) as f32, accuracy: right as f64 / examples, predictions })
 }
 
-fn first_largest(values: &[f32]) -> u32 {
+/// The place of the largest of `values`, the lowest of equals; 0 where there is none.
+pub fn first_largest(values: &[f32]) -> u32 {
     let larger = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
     (0..values.len()).fold(0, larger) as u32
 }

@@ -39,7 +39,7 @@ mod winner_take_all;
 pub use adam::Adam;
 pub use controls::{random_images, random_projection};
 pub use descent::{DescentConfig, Epoch, Network, train};
-pub use evaluation::{Evaluation, confusion_matrix, evaluate};
+pub use evaluation::{Evaluation, confusion_matrix, evaluate, first_largest};
 pub use features::{FeatureScale, Features, FeaturesConfig, respond};
 pub use labeled::Labeled;
 pub use logistic_regression::{LogisticRegression, LogisticRegressionConfig};

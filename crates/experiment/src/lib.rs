@@ -57,4 +57,4 @@ pub use progress::{LearningBar, Progress};
 pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use session::{Place, Session};
-pub use trained::{Trained, TrainedFrom};
+pub use trained::TrainedFrom;

@@ -10,6 +10,8 @@ use hebbian::{Ended, Event, Fit, FitConfig, LearningRule, Measured};
 use hebbian_classifier::{
     DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, evaluate, respond, train,
 };
+use hebbian_datasets::ImageShape;
+use hebbian_model::{Description, Model};
 use hebbian_plots::Picture;
 use hebbian_training::Checkpoint;
 use serde_json::{Map, Value, json};
@@ -139,15 +141,16 @@ impl<D: Subject> Session<D> {
         Ok(fit)
     }
 
-    /// What `rule` has learned in `fit`, and what images it takes.
-    pub fn checkpoint<R: LearningRule>(&self, fit: &Fit, rule: &R) -> Result<Checkpoint> {
-        Ok(checkpoint(fit, rule, self.image()?)?)
+    /// What `rule` has learned in `fit` as a model of the session's images, to be completed and saved.
+    pub fn model(&self, rule: impl LearningRule + 'static, fit: &Fit) -> Result<Model> {
+        Ok(Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()))
     }
 
-    /// Height, width and values a pixel of what is learned from.
-    fn image(&self) -> Result<[usize; 3]> {
+    /// The shape of what is learned from.
+    fn image(&self) -> Result<ImageShape> {
         let (height, width) = self.data.image();
-        Ok([height, width, self.data.inputs().dim(1)? / (height * width).max(1)])
+        let channels = self.data.inputs().dim(1)? / (height * width).max(1);
+        Ok(ImageShape { height, width, channels })
     }
 
     /// The film of the primary model.
@@ -315,9 +318,10 @@ fn judge<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labeled>; 3]
     })
 }
 
-fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: [usize; 3]) -> candle_core::Result<Checkpoint> {
+/// What `rule` has learned in `fit`, and what images it takes.
+fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: ImageShape) -> candle_core::Result<Checkpoint> {
     let mut checkpoint = fit.checkpoint(rule)?;
-    checkpoint.metadata.image = Some(image);
+    Description::of_images(image).write(&mut checkpoint);
     Ok(checkpoint)
 }
 
