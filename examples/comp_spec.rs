@@ -14,12 +14,11 @@ use hebbian::{
 use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,
 };
-use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Place, Row, Session, flagged};
+use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, flagged};
 use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
-use hebbian_training::{Checkpoint, Generator, Schedule};
+use hebbian_training::{Generator, Schedule};
 use serde::Serialize;
-use serde_json::Map;
 
 /// CompSpec against Krotov-Hopfield, random training images and backprop
 #[derive(Parser, Clone, Serialize)]
@@ -92,10 +91,18 @@ const PICTURES: [&str; 6] = [
 /// A hidden layer, learned or not.
 struct Layer {
     weights: Tensor,
+    /// Of its units, if it is CompSpec's.
+    specialization: Vec<f32>,
     /// What it learned, ready for a readout on powers, and where it is saved.
     learned: Option<(Model, PathBuf)>,
     learn_seconds: Option<f64>,
     learn_epochs: Option<usize>,
+}
+
+impl Layer {
+    fn units(&self) -> usize {
+        self.weights.dims()[0]
+    }
 }
 
 impl Experiment for Arguments {
@@ -115,16 +122,21 @@ impl Experiment for Arguments {
         self.validate()?;
         let mut session =
             Session::open(&self, &layer_name(CompSpec::NAME, self.common.units.all()[0]), Data::load)?;
+        let mut drawn = Vec::new();
         for seed in self.common.all_seeds() {
             for &units in self.common.units.all() {
                 for model in MODELS {
-                    self.compare_readouts(&mut session, seed, units, model)?;
+                    let mut layer = self.layer(&mut session, seed, units, model)?;
+                    self.compare_readouts(&mut session, seed, units, model, &mut layer)?;
+                    if (seed, model) == (self.common.seed, CompSpec::NAME) {
+                        drawn.push(layer);
+                    }
                 }
                 let name = layer_name(BACKPROP, units);
-                session.row(Place { seed, name: &name }, |session| self.backprop(session, seed, units))?;
+                session.row(RunKey { seed, name: &name }, |session| self.backprop(session, seed, units))?;
             }
         }
-        self.draw(&session)?;
+        self.draw(&session, &drawn)?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -186,17 +198,23 @@ impl Arguments {
         flagged("backprop-", self.backprop_descent().validate())
     }
 
-    fn compare_readouts(&self, session: &mut Session, seed: u64, units: usize, model: &str) -> Result<()> {
+    fn compare_readouts(
+        &self,
+        session: &mut Session,
+        seed: u64,
+        units: usize,
+        model: &str,
+        layer: &mut Layer,
+    ) -> Result<()> {
         let names = READOUTS.map(|readout| row_name(model, units, readout));
-        if names.iter().all(|name| session.has(Place { seed, name })) {
+        if names.iter().all(|name| session.has(RunKey { seed, name })) {
             return Ok(());
         }
-        let mut layer = self.layer(session, seed, units, model)?;
         let vote = WinnerTakeAll::fit(&layer.weights, &session.data.train, session.data.classes)?;
         for (name, readout) in names.iter().zip(READOUTS) {
-            let place = Place { seed, name };
+            let place = RunKey { seed, name };
             session.row(place, |session| {
-                let row = self.read_out(session, place, readout, &mut layer, &vote)?;
+                let row = self.read_out(session, place, readout, layer, &vote)?;
                 Ok(Row {
                     model: model.to_owned(),
                     units: Some(units),
@@ -215,11 +233,17 @@ impl Arguments {
         let name = layer_name(model, units);
         let mut draws = Generator::new(seed, &name);
         let (inputs, device) = (session.data.shape.inputs(), session.device.clone());
-        let place = Place { seed, name: &name };
+        let place = RunKey { seed, name: &name };
         match model {
             RANDOM_IMAGES => {
                 let weights = random_images(session.data.train.inputs(), units, &mut draws)?;
-                Ok(Layer { weights, learned: None, learn_seconds: None, learn_epochs: None })
+                Ok(Layer {
+                    weights,
+                    specialization: Vec::new(),
+                    learned: None,
+                    learn_seconds: None,
+                    learn_epochs: None,
+                })
             }
             KrotovHopfield::NAME => {
                 let rule = KrotovHopfield::new(self.krotov_hopfield(units), inputs, &mut draws, &device)?;
@@ -236,7 +260,7 @@ impl Arguments {
     fn read_out(
         &self,
         session: &mut Session,
-        place: Place<'_>,
+        place: RunKey<'_>,
         readout: &str,
         layer: &mut Layer,
         vote: &WinnerTakeAll,
@@ -253,7 +277,7 @@ impl Arguments {
                 let readout = SoftmaxRegression::without_bias(&vote.readout(self.linear_elsewhere)?)?;
                 session.read_out(place, &product, &readout, &self.linear(), true)
             }
-            WTA_VOTE => session.judge(vote),
+            WTA_VOTE => session.evaluate(vote),
             _ => {
                 let readout = SoftmaxRegression::new(units, classes, &session.device)?;
                 let Some((model, path)) = layer.learned.take() else {
@@ -272,60 +296,52 @@ impl Arguments {
         let name = layer_name(BACKPROP, units);
         let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = Mlp::new(inputs, units, classes, &mut Generator::new(seed, &name), &session.device)?;
-        let place = Place { seed, name: &name };
+        let place = RunKey { seed, name: &name };
         let row = session.learn_supervised(place, &network, &self.backprop_descent(), true)?;
         Ok(Row { model: BACKPROP.to_owned(), units: Some(units), ..row })
     }
 
-    fn draw(&self, session: &Session) -> Result<()> {
-        let largest = self.common.units.all().iter().max().context("--units")?;
-        session.draw("weights.png", &self.weights(session)?)?;
-        session.draw("prototypes.png", &self.prototypes(session, *largest)?)?;
-        session.draw("specialization.png", &self.specialization(session)?)?;
+    /// `layers` are the first seed's of CompSpec, one per size.
+    fn draw(&self, session: &Session, layers: &[Layer]) -> Result<()> {
+        let largest = layers.iter().max_by_key(|layer| layer.units()).context("--units")?;
+        session.draw("weights.png", &self.weights(session, &layers[0])?)?;
+        session.draw("prototypes.png", &self.prototypes(session, largest)?)?;
+        session.draw("specialization.png", &self.specialization(layers)?)?;
         session.draw("accuracy_by_units.png", &self.accuracy_by_units(session)?)?;
-        session.draw("time_to_accuracy.png", &self.time_to_accuracy(session, *largest)?)
-    }
-
-    /// Weights and specialization of the first seed's CompSpec layer.
-    fn learned(&self, session: &Session, units: usize) -> Result<(Tensor, Vec<f32>)> {
-        let name = layer_name(CompSpec::NAME, units);
-        let path = session.checkpoint_path(Place { seed: self.common.seed, name: &name });
-        let checkpoint = Checkpoint::load(&path, &session.device)?;
-        let state = checkpoint.part("rule");
-        Ok((state["weights"].clone(), state["specialization"].to_vec1()?))
+        session.draw("time_to_accuracy.png", &self.time_to_accuracy(session, largest.units())?)
     }
 
     /// The first layer's units in their own order: those of the film and the checkpoint.
-    fn weights(&self, session: &Session) -> Result<Picture> {
-        let units = self.common.units.all()[0];
-        let (weights, _) = self.learned(session, units)?;
+    fn weights(&self, session: &Session, layer: &Layer) -> Result<Picture> {
+        let units = layer.units();
         let shape = session.data.shape;
         let title = format!("CompSpec: {} of {units} units", units.min(100));
-        Ok(ReceptiveFields::new(&weights, (shape.height, shape.width), (10, 10)).title(title).draw()?)
+        let fields = ReceptiveFields::new(&layer.weights, (shape.height, shape.width), (10, 10));
+        Ok(fields.title(title).draw()?)
     }
 
     /// The largest layer's units from the most to the least specialized, evenly taken where there are too many.
-    fn prototypes(&self, session: &Session, units: usize) -> Result<Picture> {
+    fn prototypes(&self, session: &Session, layer: &Layer) -> Result<Picture> {
         const SIDE: usize = 20;
-        let (weights, specialization) = self.learned(session, units)?;
+        let (units, specialization) = (layer.units(), &layer.specialization);
         let mut order: Vec<u32> = (0..units as u32).collect();
         order.sort_by(|&a, &b| specialization[b as usize].total_cmp(&specialization[a as usize]));
         let side = SIDE.min((units as f64).sqrt().ceil() as usize);
         let shown = units.min(side * side);
         let chosen: Vec<u32> = (0..shown).map(|place| order[place * units / shown]).collect();
-        let weights = weights.index_select(&Tensor::new(chosen, &session.device)?, 0)?;
+        let weights = layer.weights.index_select(&Tensor::new(chosen, &session.device)?, 0)?;
         let shape = session.data.shape;
         let title = format!("CompSpec: {shown} of {units} prototypes, the most specialized first");
         Ok(ReceptiveFields::new(&weights, (shape.height, shape.width), (side, side)).title(title).draw()?)
     }
 
     /// The outline of a histogram for each size.
-    fn specialization(&self, session: &Session) -> Result<Picture> {
+    fn specialization(&self, layers: &[Layer]) -> Result<Picture> {
         const BINS: usize = 40;
-        let outline = |(hue, &units): (usize, &usize)| {
-            let (_, specialization) = self.learned(session, units)?;
+        let outline = |(hue, layer): (usize, &Layer)| {
+            let units = layer.units();
             let mut counts = [0usize; BINS];
-            for value in specialization {
+            for value in &layer.specialization {
                 counts[((value.clamp(0.0, 1.0) * BINS as f32) as usize).min(BINS - 1)] += 1;
             }
             let edge = |bin: usize| bin as f64 / BINS as f64;
@@ -333,9 +349,9 @@ impl Arguments {
             let stairs = counts.into_iter().enumerate();
             let stairs =
                 stairs.flat_map(|(bin, count)| [(edge(bin), share(count)), (edge(bin + 1), share(count))]);
-            Ok(Series::solid(format!("{units} units"), hue, stairs.collect()))
+            Series::solid(format!("{units} units"), hue, stairs.collect())
         };
-        let series = self.common.units.all().iter().enumerate().map(outline).collect::<Result<Vec<_>>>()?;
+        let series = layers.iter().enumerate().map(outline).collect();
         let curves = Curves {
             title: "How specialized the units are".to_owned(),
             x_label: "specialization".to_owned(),
@@ -379,7 +395,7 @@ impl Arguments {
     fn time_to_accuracy(&self, session: &Session, units: usize) -> Result<Picture> {
         let rows = session.rows();
         let curve = |name: &str, phase: Phase, hue: usize| {
-            let place = Place { seed: self.common.seed, name };
+            let place = RunKey { seed: self.common.seed, name };
             let row = rows.iter().find(|row| row.0 == name).map(|row| &row.1);
             let trained = session.metrics.seconds(place, phase);
             let all =
@@ -412,17 +428,24 @@ impl Arguments {
 
 fn learn<R: LearningRule + 'static>(
     session: &mut Session,
-    place: Place<'_>,
+    place: RunKey<'_>,
     mut rule: R,
     fit: &FitConfig,
 ) -> Result<Layer> {
-    let done = session.learn(place, &mut rule, fit, |_| Ok(Map::new()))?;
+    let mut training = session.begin(place, &mut rule, fit)?;
+    session.learn(place, &mut training, &mut rule, |_, _| Ok(()))?;
+    let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
+    let specialization = rule.state()?.get("specialization").map(Tensor::to_vec1).transpose()?;
     let weights = rule.weights()?;
     let encoding = Encoding::Power { features: FeaturesConfig::default(), weights: FeatureWeights::Plain };
-    let model = session.model(rule, &done)?.with_encoding(encoding, session.data.train.inputs())?;
-    let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
-    let learned = Some((model, session.checkpoint_path(place)));
-    Ok(Layer { weights, learned, learn_seconds, learn_epochs: Some(fit.epochs) })
+    let model = session.model(rule, &training)?.with_encoding(encoding, session.data.train.inputs())?;
+    Ok(Layer {
+        weights,
+        specialization: specialization.unwrap_or_default(),
+        learned: Some((model, session.checkpoint_path(place))),
+        learn_seconds,
+        learn_epochs: Some(fit.epochs),
+    })
 }
 
 fn main() -> ExitCode {

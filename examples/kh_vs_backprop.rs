@@ -7,12 +7,12 @@ use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::Module;
 use clap::{Parser, ValueEnum};
-use hebbian::{FitConfig, KrotovHopfield, KrotovHopfieldConfig, Rule};
+use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Rule};
 use hebbian_classifier::{
     DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression,
-    SoftmaxRegression, confusion_matrix, evaluate, random_images, random_projection, respond,
+    SoftmaxRegression, confusion_matrix, encode, evaluate, random_images, random_projection,
 };
-use hebbian_experiment::{Common, Data, Experiment, Phase, Place, Row, Session, flagged};
+use hebbian_experiment::{Common, Data, Experiment, Phase, Row, RunKey, Session, flagged};
 use hebbian_model::Encoding;
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
 use hebbian_training::{Generator, Schedule};
@@ -118,7 +118,7 @@ impl Experiment for Arguments {
         self.validate()?;
         let mut session = Session::open(&self, KrotovHopfield::NAME, Data::load)?;
         for seed in self.common.all_seeds() {
-            let at = |name: &'static str| Place { seed, name };
+            let at = |name: &'static str| RunKey { seed, name };
             session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
             session.row(at(BACKPROP), |session| self.backprop(session, at(BACKPROP), self.backprop_loss))?;
             if self.backprop_loss != self.readout_loss {
@@ -200,11 +200,12 @@ impl Arguments {
     }
 
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let place = Place { seed, name: KrotovHopfield::NAME };
+        let place = RunKey { seed, name: KrotovHopfield::NAME };
         let mut draws = Generator::new(seed, place.name);
         let mut rule =
             KrotovHopfield::new(self.rule(), session.data.shape.inputs(), &mut draws, &session.device)?;
-        let fit = session.learn(place, &mut rule, &self.fit(), norms)?;
+        let mut fit = session.begin(place, &mut rule, &self.fit())?;
+        session.learn(place, &mut fit, &mut rule, norms)?;
         let model = session.model(rule, &fit)?.with_encoding(self.encoding(), session.data.train.inputs())?;
         let (row, readout) = self.read_out(session, place, model.encoder())?;
         let model = model.with_readout(&readout.state()?)?;
@@ -222,7 +223,7 @@ impl Arguments {
     fn read_out(
         &self,
         session: &mut Session,
-        place: Place<'_>,
+        place: RunKey<'_>,
         features: &dyn Module,
     ) -> Result<(Row, SoftmaxRegression)> {
         let readout = SoftmaxRegression::new(self.units(), session.data.classes, &session.device)?;
@@ -231,12 +232,12 @@ impl Arguments {
     }
 
     /// The same first weights and batches, whatever the loss.
-    fn backprop(&self, session: &mut Session, place: Place<'_>, loss: Loss) -> Result<Row> {
+    fn backprop(&self, session: &mut Session, place: RunKey<'_>, loss: Loss) -> Result<Row> {
         let (inputs, units, classes) = (session.data.shape.inputs(), self.units(), session.data.classes);
         let mut draws = Generator::new(place.seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.backprop_descent(loss), false)?;
-        if place == (Place { seed: self.common.seed, name: BACKPROP }) {
+        if place == (RunKey { seed: self.common.seed, name: BACKPROP }) {
             let picture =
                 self.receptive_fields(session, &network.hidden_weights()?, "backprop", self.backprop_epochs)?;
             session.draw("backprop_weights.png", &picture)?;
@@ -245,7 +246,7 @@ impl Arguments {
     }
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let place = Place { seed, name: LINEAR_CONTROL };
+        let place = RunKey { seed, name: LINEAR_CONTROL };
         let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = NormalizedRegression::new(inputs, classes, &session.device)?;
         let row = session.learn_supervised(place, &network, &self.control(), false)?;
@@ -256,16 +257,16 @@ impl Arguments {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
         let weights =
             random_projection(self.units(), session.data.shape.inputs(), &mut draws, &session.device)?;
-        self.unlearned(session, Place { seed, name: RANDOM_PROJECTION }, weights)
+        self.unlearned(session, RunKey { seed, name: RANDOM_PROJECTION }, weights)
     }
 
     fn random_images(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_IMAGES);
         let weights = random_images(session.data.train.inputs(), self.units(), &mut draws)?;
-        self.unlearned(session, Place { seed, name: RANDOM_IMAGES }, weights)
+        self.unlearned(session, RunKey { seed, name: RANDOM_IMAGES }, weights)
     }
 
-    fn unlearned(&self, session: &mut Session, place: Place<'_>, weights: Tensor) -> Result<Row> {
+    fn unlearned(&self, session: &mut Session, place: RunKey<'_>, weights: Tensor) -> Result<Row> {
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
         Ok(self.read_out(session, place, &features)?.0)
     }
@@ -289,7 +290,7 @@ impl Arguments {
         let seed = self.common.seed;
         let pair = |what: &str, name: &str, hue: usize, model: &str, phase: Phase| {
             let curve = |set: &str| {
-                session.metrics.curve(Place { seed, name: model }, phase, &format!("{set}_{what}"))
+                session.metrics.curve(RunKey { seed, name: model }, phase, &format!("{set}_{what}"))
             };
             Series::train_and_validation(name, hue, curve("train"), curve("validation"))
         };
@@ -312,17 +313,21 @@ impl Arguments {
 }
 
 /// Quantiles of the units' p-norms: 1 says that a unit has converged.
-fn norms(rule: &KrotovHopfield) -> Result<Map<String, Value>> {
-    let mut norms = rule.norms()?.to_vec1::<f32>()?;
+fn norms(event: &Event<'_, KrotovHopfield>, line: &mut Map<String, Value>) -> Result<()> {
+    if event.epoch_report().is_none() {
+        return Ok(());
+    }
+    let mut norms = event.rule.norms()?.to_vec1::<f32>()?;
     norms.sort_by(f32::total_cmp);
     let at = |share: f64| norms[((norms.len() - 1) as f64 * share).round() as usize];
     let quantiles: Vec<f32> = [0.0, 0.1, 0.5, 0.9, 1.0].into_iter().map(at).collect();
-    Ok(Map::from_iter([("norm_quantiles_0_10_50_90_100".to_owned(), json!(quantiles))]))
+    line.insert("norm_quantiles_0_10_50_90_100".to_owned(), json!(quantiles));
+    Ok(())
 }
 
 fn confusion(session: &Session, features: &dyn Module, readout: &SoftmaxRegression) -> Result<Picture> {
     let test = &session.data.test;
-    let test = test.with_inputs(respond(features, test.inputs())?)?;
+    let test = test.with_inputs(encode(features, test.inputs())?)?;
     let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
     let counts = confusion_matrix(test.labels(), &predictions, session.data.classes)?;
     Ok(ConfusionMatrix::new(&counts).title("Krotov-Hopfield on the test images").draw()?)

@@ -3,7 +3,7 @@
 mod example;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
@@ -28,6 +28,14 @@ const EXAMPLE: Example = Example {
         "--batch-size=50",
     ],
 };
+
+/// Leaves the settings of a run, and none of its rows.
+fn without_rows(out: &Path) -> Result<()> {
+    let path = out.join("progress").join("rows.json");
+    let mut content: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    content["rows"] = serde_json::json!([]);
+    Ok(fs::write(path, content.to_string())?)
+}
 
 /// A finished small run, and the folder that goes when it is dropped.
 fn finished() -> Result<(TempDir, PathBuf)> {
@@ -129,6 +137,35 @@ fn without_resume_an_earlier_run_is_kept_under_another_name() -> Result<()> {
 }
 
 #[test]
+fn in_the_current_folder_an_earlier_run_is_kept_and_its_rows_are_not_reported_for_others() -> Result<()> {
+    let (folder, out) = finished()?;
+    let here = |flags: &[&str]| {
+        let mut command = EXAMPLE.command();
+        command.args(EXAMPLE.small).arg("--out=.").args(flags).current_dir(&out);
+        Ok::<_, anyhow::Error>(command.output()?)
+    };
+    let earlier = checkpoint(&out)?;
+    let output = here(&["--epochs=2", "--quiet"])?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(results(&out)?.0[0]["learn_epochs"], 2);
+    let kept = folder.path().join("run-1");
+    assert!(checkpoint(&kept)? == earlier);
+    assert_eq!(results(&kept)?.0[0]["learn_epochs"], 4);
+
+    fs::remove_file(out.join("config.toml"))?;
+    let message = refusal(&here(&["--epochs=9", "--resume", "--quiet"])?)?;
+    assert!(
+        message.contains("config.toml is missing") && message.contains("leave out --resume"),
+        "{message}"
+    );
+    let output = here(&["--epochs=3", "--quiet"])?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(results(&out)?.0[0]["learn_epochs"], 3);
+    assert_eq!(results(&folder.path().join("run-2"))?.0[0]["learn_epochs"], 2);
+    Ok(())
+}
+
+#[test]
 fn resuming_with_other_settings_is_refused_and_changes_nothing() -> Result<()> {
     let (_folder, out) = finished()?;
     let before = checkpoint(&out)?;
@@ -154,7 +191,7 @@ fn resuming_from_a_checkpoint_of_another_rule_or_shape_is_refused() -> Result<()
     ];
     for (checkpoint, expected) in cases {
         checkpoint.save(&path)?;
-        fs::write(out.join("progress").join("rows.json"), "[]")?;
+        without_rows(&out)?;
         let bytes = fs::read(&path)?;
         let message = refusal(&EXAMPLE.run(&out, ["--resume", "--quiet"])?)?;
         assert!(message.contains(expected), "{message}");

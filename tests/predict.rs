@@ -16,7 +16,7 @@ use hebbian::{
     KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry, Rule,
     SpatialPooler, SpatialPoolerConfig, Stack,
 };
-use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, evaluate, respond};
+use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, encode, evaluate};
 use hebbian_datasets::{Dataset, transforms};
 use hebbian_model::{Model, Preprocess};
 use hebbian_training::{Checkpoint, Generator};
@@ -85,7 +85,7 @@ fn by_the_library(pixels: &[Vec<u8>], labels: &[u32]) -> Result<(Tensor, usize)>
     let features = Features::with_scale(FeaturesConfig::default(), weights, scale)?;
     let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
     let images = Tensor::from_vec(pixels.concat(), (pixels.len(), 784), &Device::Cpu)?;
-    let features = respond(&features, &transforms::scale(&images, &Device::Cpu)?)?;
+    let features = encode(&features, &transforms::scale(&images, &Device::Cpu)?)?;
     let examples = Labeled::new(features.clone(), Tensor::new(labels, &Device::Cpu)?)?;
     let right = evaluate(&readout, &examples, &Loss::default())?.accuracy * labels.len() as f64;
     Ok((features, right.round() as usize))

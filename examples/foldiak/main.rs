@@ -7,13 +7,13 @@ mod pictures;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Error, Result};
 use clap::{Parser, ValueEnum};
-use hebbian::{Event, Fit, FitConfig, Foldiak, FoldiakConfig, Init, Rule, Settling};
-use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, flagged};
-use hebbian_training::{Checkpoint, Generator, Invalid, Schedule};
+use hebbian::{FitConfig, Foldiak, FoldiakConfig, Init, LearningRule, Rule, Settling};
+use hebbian_experiment::{Common, Experiment, Measure, Phase, Row, RunKey, Session, flagged};
+use hebbian_training::{Generator, Invalid, Schedule};
 use serde::Serialize;
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use patterns::{Cut, Input, Patterns, Whitening};
 
@@ -155,13 +155,16 @@ impl Experiment for Arguments {
     fn run(self) -> Result<()> {
         self.validate()?;
         let mut session = Session::open(&self, PAPER, Patterns::load)?;
+        let mut learned = Vec::new();
         for seed in self.common.all_seeds() {
             for model in MODELS {
-                let place = Place { seed, name: model };
-                session.row(place, |session| self.row(session, place))?;
+                let key = RunKey { seed, name: model };
+                let rule = self.learn(&mut session, key)?;
+                session.row(key, |session| self.row(session, key, &rule))?;
+                learned.push(rule);
             }
         }
-        pictures::draw(&self, &session)?;
+        pictures::draw(&session, self.common.seed, &learned[0], &learned[1])?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -214,66 +217,64 @@ impl Arguments {
         flagged("", self.fit(PAPER).validate())
     }
 
-    /// A layer as it is before learning begins.
-    fn begin(&self, session: &Session<Patterns>, place: Place<'_>) -> Result<Foldiak> {
-        let (inputs, device) = (&session.data.train, &session.device);
-        let mut draws = Generator::new(place.seed, place.name);
-        Ok(Foldiak::new(self.config(place.name)?, inputs.dim(1)?, &mut draws, device)?)
+    /// The layer of one model and seed after learning. The first seed's by the rule of 1990 is looked at about a hundred
+    /// times meanwhile.
+    fn learn(&self, session: &mut Session<Patterns>, key: RunKey<'_>) -> Result<Foldiak> {
+        const LOOKS: usize = 100;
+        let (inputs, config) = (session.data.train.clone(), self.fit(key.name));
+        let drawn = || {
+            let mut draws = Generator::new(key.seed, key.name);
+            Foldiak::new(self.config(key.name)?, inputs.dim(1)?, &mut draws, &session.device)
+                .map_err(Error::from)
+        };
+        let (mut rule, mut first) = (drawn()?, drawn()?);
+        let mut fit = session.begin(key, &mut rule, &config)?;
+        let lines = session.data.lines.as_ref().map(|(_, single)| single.clone());
+        let look = |step: usize, rule: &Foldiak, line: &mut Map<String, Value>| -> Result<()> {
+            let looks = line.entry("looks").or_insert_with(|| json!([])).as_array_mut();
+            looks.context("looks")?.push(measures::look(step * config.batch_size, rule, lines.as_ref())?);
+            Ok(())
+        };
+        let steps = config.epochs * (inputs.dim(0)? / config.batch_size);
+        let every = steps.div_ceil(LOOKS).max(1);
+        let (watched, validation) = (session.is_primary(key), session.data.validation.clone());
+        session.learn(key, &mut fit, &mut rule, |event, line| {
+            let step = event.fit.step();
+            if event.epoch_report().is_some() {
+                if let Some(patterns) = &validation {
+                    line.extend(measures::of_patterns(event.rule, patterns)?);
+                }
+                return Ok(());
+            }
+            if watched && step == 1 {
+                first.prepare(&inputs)?;
+                look(0, &first, line)?;
+            }
+            if watched && step.is_multiple_of(every) {
+                look(step, event.rule, line)?;
+            }
+            Ok(())
+        })?;
+        Ok(rule)
     }
 
-    fn row(&self, session: &mut Session<Patterns>, place: Place<'_>) -> Result<Row> {
-        let (mut rule, config) = (self.begin(session, place)?, self.fit(place.name));
-        let validation = session.data.validation.clone();
-        session.learn(place, &mut rule, &config, |rule| match &validation {
-            Some(patterns) => measures::of_patterns(rule, patterns),
-            None => Ok(Map::new()),
-        })?;
-        let seconds = session.metrics.seconds(place, Phase::Learn);
+    fn row(&self, session: &Session<Patterns>, key: RunKey<'_>, rule: &Foldiak) -> Result<Row> {
+        let seconds = session.metrics.seconds(key, Phase::Learn);
+        let config = self.fit(key.name);
         let batches = session.data.train.dim(0)? / config.batch_size;
         let patterns = (config.epochs * batches * config.batch_size) as f64;
-        let mut measures = measures::of_patterns(&rule, &session.data.test)?;
-        measures.extend(measures::of_lines(&rule, &session.data)?);
+        let mut measures = measures::of_patterns(rule, &session.data.test)?;
+        measures.extend(measures::of_lines(rule, &session.data)?);
         let measures = measures.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?)));
         let speed = ("patterns_per_second".to_owned(), patterns / seconds);
         Ok(Row {
-            model: place.name.to_owned(),
+            model: key.name.to_owned(),
             units: Some(self.common.units.only()?),
             measures: measures.chain([speed]).collect(),
             learn_seconds: Some(seconds),
             learn_epochs: Some(config.epochs),
             ..Row::default()
         })
-    }
-
-    /// The layer that the first seed's `model` ended with.
-    fn learned(&self, session: &Session<Patterns>, model: &str) -> Result<Foldiak> {
-        let place = Place { seed: self.common.seed, name: model };
-        let checkpoint = Checkpoint::load(&session.checkpoint_path(place), &session.device)?;
-        Ok(Foldiak::from_state(self.config(model)?, checkpoint.part("rule"))?)
-    }
-
-    /// Goes through the first seed's learning again and looks at it about a hundred times.
-    fn watch(
-        &self,
-        session: &Session<Patterns>,
-        mut look: impl FnMut(f64, &Foldiak) -> Result<()>,
-    ) -> Result<()> {
-        const LOOKS: usize = 100;
-        let place = Place { seed: self.common.seed, name: PAPER };
-        let (mut rule, config) = (self.begin(session, place)?, self.fit(PAPER));
-        let steps = config.epochs * (session.data.train.dim(0)? / config.batch_size);
-        let every = steps.div_ceil(LOOKS).max(1);
-        look(0.0, &rule)?;
-        let mut observe = |event: &Event<'_, Foldiak>| {
-            let step = event.fit.step();
-            if event.epoch_report().is_some() || !step.is_multiple_of(every) {
-                return Ok(());
-            }
-            let patterns = (step * self.common.batch_size) as f64;
-            look(patterns, event.rule).map_err(|error| candle_core::Error::msg(format!("{error:#}")))
-        };
-        Fit::new(config, place.seed)?.run(&mut rule, &session.data.train, &mut [&mut observe])?;
-        Ok(())
     }
 }
 

@@ -36,8 +36,19 @@ pub fn of_lines(rule: &Foldiak, patterns: &Patterns) -> Result<Map<String, Value
     Ok(measures)
 }
 
+/// After so many `patterns`: the largest, the median and the smallest threshold, and how many lines have a unit of their
+/// own, where there are lines.
+pub fn look(patterns: usize, rule: &Foldiak, single: Option<&Tensor>) -> Result<Value> {
+    let mut thresholds = rule.thresholds()?.to_vec1::<f32>()?;
+    thresholds.sort_by(f32::total_cmp);
+    let last = thresholds.len() - 1;
+    let [largest, median, smallest] = [last, last / 2, 0].map(|at| f64::from(thresholds[at]));
+    let lines = single.map(|single| anyhow::Ok(covered(&owners(rule, single)?))).transpose()?;
+    Ok(json!([patterns, largest, median, smallest, lines]))
+}
+
 /// The unit that stands for each line and no other, where there is one.
-pub fn owners(rule: &Foldiak, single: &Tensor) -> Result<Vec<Option<usize>>> {
+fn owners(rule: &Foldiak, single: &Tensor) -> Result<Vec<Option<usize>>> {
     let codes = fired(rule, single)?;
     let alone = |code: &Vec<bool>| {
         let mut units = (0..code.len()).filter(|&unit| code[unit]);
@@ -49,7 +60,7 @@ pub fn owners(rule: &Foldiak, single: &Tensor) -> Result<Vec<Option<usize>>> {
 }
 
 /// How many lines have an owner.
-pub fn covered(owners: &[Option<usize>]) -> f64 {
+fn covered(owners: &[Option<usize>]) -> f64 {
     owners.iter().flatten().count() as f64
 }
 

@@ -4,21 +4,22 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::{Foldiak, LearningRule};
-use hebbian_experiment::Session;
+use hebbian_experiment::{Phase, RunKey, Session};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
+use serde_json::Value;
 
-use crate::measures::{activities, correlations, covered, owners};
+use crate::measures::{activities, correlations};
 use crate::patterns::Patterns;
-use crate::{Arguments, MODELS, NOTEBOOK, PAPER};
+use crate::{MODELS, NOTEBOOK, PAPER};
 
-pub fn draw(arguments: &Arguments, session: &Session<Patterns>) -> Result<()> {
-    let (paper, notebook) = (arguments.learned(session, PAPER)?, arguments.learned(session, NOTEBOOK)?);
-    session.draw("weights.png", &weights(&paper, session.data.image, PAPER)?)?;
-    session.draw("notebook_weights.png", &weights(&notebook, session.data.image, NOTEBOOK)?)?;
-    session.draw("lateral.png", &lateral(&paper, &notebook)?)?;
-    session.draw("histograms.png", &histograms(session, [&paper, &notebook])?)?;
-    session.draw("thresholds.png", &over_time(arguments, session)?)?;
-    session.draw("reconstruction.png", &reconstruction(session, &paper)?)
+/// Pictures of the two networks of the first seed.
+pub fn draw(session: &Session<Patterns>, seed: u64, paper: &Foldiak, notebook: &Foldiak) -> Result<()> {
+    session.draw("weights.png", &weights(paper, session.data.image, PAPER)?)?;
+    session.draw("notebook_weights.png", &weights(notebook, session.data.image, NOTEBOOK)?)?;
+    session.draw("lateral.png", &lateral(paper, notebook)?)?;
+    session.draw("histograms.png", &histograms(session, [paper, notebook])?)?;
+    session.draw("thresholds.png", &over_time(session, seed)?)?;
+    session.draw("reconstruction.png", &reconstruction(session, paper)?)
 }
 
 fn weights(rule: &Foldiak, image: (usize, usize), model: &str) -> Result<Picture> {
@@ -84,28 +85,21 @@ fn outline(values: &[f64], least: f64, most: f64) -> Vec<(f64, f64)> {
 }
 
 /// The thresholds while learning goes on, and for lines how many have a unit of their own.
-fn over_time(arguments: &Arguments, session: &Session<Patterns>) -> Result<Picture> {
-    let mut quantiles: [Vec<(f64, f64)>; 3] = Default::default();
-    let mut lines = Vec::new();
-    arguments.watch(session, |patterns, rule| {
-        let mut thresholds = rule.thresholds()?.to_vec1::<f32>()?;
-        thresholds.sort_by(f32::total_cmp);
-        let last = thresholds.len() - 1;
-        for (curve, place) in quantiles.iter_mut().zip([last, last / 2, 0]) {
-            curve.push((patterns, f64::from(thresholds[place])));
-        }
-        if let Some((_, single)) = &session.data.lines {
-            lines.push((patterns, covered(&owners(rule, single)?)));
-        }
-        Ok(())
-    })?;
-    let names = ["largest", "median", "smallest"].into_iter().zip(quantiles).enumerate();
+fn over_time(session: &Session<Patterns>, seed: u64) -> Result<Picture> {
+    let metrics = session.metrics.of(RunKey { seed, name: PAPER }, Phase::Learn);
+    let looks: Vec<&Value> =
+        metrics.filter_map(|metric| metric.values.get("looks")?.as_array()).flatten().collect();
+    let curve = |at: usize| -> Vec<(f64, f64)> {
+        looks.iter().filter_map(|look| Some((look[0].as_f64()?, look[at].as_f64()?))).collect()
+    };
     let curves = |title: &str, y_label: &str, series: Vec<Series>| {
         let (title, y_label) = (format!("{PAPER}: {title}"), y_label.to_owned());
         Curves { title, x_label: "patterns learned".to_owned(), y_label, series, y_range: None }.draw()
     };
-    let series = names.map(|(hue, (name, points))| Series::solid(name, hue, points)).collect();
+    let names = ["largest", "median", "smallest"].into_iter().enumerate();
+    let series = names.map(|(hue, name)| Series::solid(name, hue, curve(hue + 1))).collect();
     let mut panels = vec![curves("thresholds", "threshold", series)?];
+    let lines = curve(4);
     if !lines.is_empty() {
         let series = vec![Series::solid("lines that one unit stands for", 0, lines)];
         panels.push(curves("a unit for each line", "lines", series)?);

@@ -3,21 +3,21 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use candle_nn::Module;
 use clap::{Parser, ValueEnum};
 use hebbian::ops::top_k;
 use hebbian::{
     FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, Registry, RowSize, Rule, Stack, StackConfig,
+    Normalization, RowSize, Rule, Stack,
 };
-use hebbian_classifier::{DescentConfig, respond};
-use hebbian_experiment::{Common, Experiment, Measure, Phase, Place, Row, Session, Subject, flagged};
+use hebbian_classifier::{DescentConfig, encode};
+use hebbian_experiment::{Common, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};
 use hebbian_plots::{Curves, Picture, Scale, Series};
-use hebbian_training::{Checkpoint, Generator, Invalid, Schedule};
+use hebbian_training::{Generator, Invalid, Schedule};
 use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use drawing::{Drawing, film};
 use streams::{SHIFTS, Streams, VALIDATION_START};
@@ -143,7 +143,7 @@ struct Layers {
 impl Layers {
     /// What the frames of one stretch of time make of the sparse layer, `(frames, units)`.
     fn code(&self, frames: &Tensor) -> Result<Tensor> {
-        Ok(respond(&self.sparse, frames)?)
+        Ok(encode(&self.sparse, frames)?)
     }
 
     /// How strongly each sparse unit feeds the invariance layer, `Σ_j w_ji`, `(units)`.
@@ -175,10 +175,11 @@ impl Experiment for Arguments {
     fn run(self) -> Result<()> {
         self.validate()?;
         let mut session = Session::open(&self, Stack::NAME, Streams::load)?;
+        let mut learned = Vec::new();
         for seed in self.common.all_seeds() {
-            self.compare(&mut session, seed)?;
+            learned.push(self.compare(&mut session, seed)?);
         }
-        self.draw(&session)?;
+        self.draw(&session, &learned[0])?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -284,18 +285,19 @@ impl Arguments {
         flagged("readout-", self.readout().validate())
     }
 
-    fn compare(&self, session: &mut Session<Streams>, seed: u64) -> Result<()> {
+    fn compare(&self, session: &mut Session<Streams>, seed: u64) -> Result<Layers> {
         let (stack, layers) = self.learn(session, seed)?;
-        let seconds = session.metrics.seconds(Place { seed, name: Stack::NAME }, Phase::Learn);
-        session.row(Place { seed, name: MultiWinner::NAME }, |session| {
+        let seconds = session.metrics.seconds(RunKey { seed, name: Stack::NAME }, Phase::Learn);
+        session.row(RunKey { seed, name: MultiWinner::NAME }, |session| {
             let measures = sparse_measures(&layers, &session.data)?;
             Ok(self.row(MultiWinner::NAME, layers.sparse.weights()?.dim(0)?, seconds, session, measures))
         })?;
-        session.row(Place { seed, name: Invariance::NAME }, |session| {
+        session.row(RunKey { seed, name: Invariance::NAME }, |session| {
             let measures = invariance_measures(&layers, &session.data)?;
             Ok(self.row(Invariance::NAME, self.invariant_units, seconds, session, measures))
         })?;
-        self.read_out(session, seed, &stack, &layers)
+        self.read_out(session, seed, &stack, &layers)?;
+        Ok(layers)
     }
 
     fn row(
@@ -328,24 +330,21 @@ impl Arguments {
         let invariance = Invariance::new(self.invariance(), self.sparse()?.units, &mut draws, &device)?;
         let mut stack = Stack::new(vec![Box::new(sparse), Box::new(invariance)], Learning::Online)?;
         let (train, validation) = (session.data.train.clone(), session.data.validation.clone());
-        let measure = |stack: &Stack| {
-            let sparse = self.layers(stack)?.sparse;
-            let mut values = Map::new();
-            values.insert("relative_mse".to_owned(), json!(sparse.relative_error(&train)?));
-            if let Some(validation) = &validation {
-                values
-                    .insert("validation_relative_mse".to_owned(), json!(sparse.relative_error(validation)?));
+        let key = RunKey { seed, name: Stack::NAME };
+        let mut fit = session.begin(key, &mut stack, &self.fit(self.common.epochs))?;
+        session.learn(key, &mut fit, &mut stack, |event, line| {
+            if event.epoch_report().is_none() {
+                return Ok(());
             }
-            let dead = idle(&wins(&sparse.winners(&train)?, sparse.weights()?.dim(0)?)?);
-            values.insert("dead_units".to_owned(), json!(dead));
-            Ok(values)
-        };
-        session.learn(
-            Place { seed, name: Stack::NAME },
-            &mut stack,
-            &self.fit(self.common.epochs),
-            measure,
-        )?;
+            let sparse = event.rule.rules()[0].downcast_ref::<MultiWinner>().context("a sparse layer")?;
+            line.insert("relative_mse".to_owned(), json!(sparse.relative_error(&train)?));
+            if let Some(validation) = &validation {
+                line.insert("validation_relative_mse".to_owned(), json!(sparse.relative_error(validation)?));
+            }
+            let dead = idle(&wins(&sparse.winners(&train)?, sparse.units())?);
+            line.insert("dead_units".to_owned(), json!(dead));
+            Ok(())
+        })?;
         let layers = self.layers(&stack)?;
         Ok((stack, layers))
     }
@@ -431,12 +430,7 @@ fn errors(data: &Streams, error: impl Fn(&Tensor) -> Result<f64>) -> Result<Vec<
 }
 
 impl Arguments {
-    fn draw(&self, session: &Session<Streams>) -> Result<()> {
-        let path = session.checkpoint_path(Place { seed: self.common.seed, name: Stack::NAME });
-        let checkpoint = Checkpoint::load(&path, &session.device)?;
-        let config: StackConfig = serde_json::from_value(checkpoint.metadata.config.clone())?;
-        let layers =
-            self.layers(&Stack::from_state(config, checkpoint.part("rule"), &Registry::builtin())?)?;
+    fn draw(&self, session: &Session<Streams>, layers: &Layers) -> Result<()> {
         let drawing = Drawing {
             image: session.data.image(),
             sparse: layers.sparse.weights()?,
@@ -471,7 +465,7 @@ impl Arguments {
 
     /// Relative error of the sparse layer over the epochs.
     fn error(&self, session: &Session<Streams>) -> Result<Picture> {
-        let place = Place { seed: self.common.seed, name: Stack::NAME };
+        let place = RunKey { seed: self.common.seed, name: Stack::NAME };
         let curve = |name: &str| session.metrics.curve(place, Phase::Learn, name);
         let curves = Curves {
             title: "How much of a frame the sparse layer misses".to_owned(),

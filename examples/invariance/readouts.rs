@@ -4,11 +4,10 @@ use anyhow::Result;
 use candle_core::Tensor;
 use hebbian::{Invariance, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry, Rule, Stack};
 use hebbian_classifier::{
-    Features, FeaturesConfig, Labeled, SoftmaxRegression, evaluate, random_images, respond,
+    Features, FeaturesConfig, Labeled, SoftmaxRegression, encode, evaluate, random_images,
 };
-use hebbian_experiment::{Phase, Place, Row, Session};
+use hebbian_experiment::{Phase, Row, RunKey, Session};
 use hebbian_training::Generator;
-use serde_json::Map;
 
 use crate::streams::{Digits, Streams};
 use crate::{Arguments, Layers, shift_variance};
@@ -53,11 +52,11 @@ impl Others {
         let digits = &seen.digits;
         match model {
             PIXELS => digits.mean(&digits.frames),
-            RANDOM_IMAGES => digits.mean(&respond(&self.images, &digits.frames)?),
+            RANDOM_IMAGES => digits.mean(&encode(&self.images, &digits.frames)?),
             MultiWinner::NAME => digits.mean(&seen.code),
             Invariance::NAME => digits.last(&seen.averages),
             RANDOM_WIRING => digits.last(&digits.averages(&self.wiring, &seen.code)?),
-            SANDWICH => digits.mean(&respond(&self.third, &seen.averages)?),
+            SANDWICH => digits.mean(&encode(&self.third, &seen.averages)?),
             _ => {
                 let (sparse, invariant) = (digits.mean(&seen.code)?, digits.last(&seen.averages)?);
                 let invariant = (&invariant * (size(&sparse)? / size(&invariant)?))?;
@@ -85,16 +84,16 @@ impl Arguments {
         stack: &Stack,
         layers: &Layers,
     ) -> Result<()> {
-        let done = READOUTS.iter().all(|model| session.has(Place { seed, name: &row_name(model) }));
+        let done = READOUTS.iter().all(|model| session.has(RunKey { seed, name: &row_name(model) }));
         let Some((train, test)) = session.data.digits.clone().filter(|_| !done) else { return Ok(()) };
         let sets = [Seen::new(&train, layers)?, Seen::new(&test, layers)?];
         let others = self.others(session, seed, stack, &train)?;
         for model in READOUTS {
             let name = row_name(model);
-            let place = Place { seed, name: &name };
+            let place = RunKey { seed, name: &name };
             session.row(place, |session| {
                 let features = [others.features(model, &sets[0])?, others.features(model, &sets[1])?];
-                let row = self.judge(session, place, features, &sets)?;
+                let row = self.evaluate(session, place, features, &sets)?;
                 let shifts = &session.data.shifts;
                 let response = match model {
                     PIXELS => Some(shifts.clone()),
@@ -141,7 +140,9 @@ impl Arguments {
         rules.push(Box::new(third));
         let mut stack = Stack::new(rules, Learning::Greedy(vec![0, 0, self.sandwich_epochs]))?;
         let fit = self.fit(self.sandwich_epochs);
-        session.learn(Place { seed, name: SANDWICH }, &mut stack, &fit, |_| Ok(Map::new()))?;
+        let key = RunKey { seed, name: SANDWICH };
+        let mut fit = session.begin(key, &mut stack, &fit)?;
+        session.learn(key, &mut fit, &mut stack, |_, _| Ok(()))?;
         Ok(MultiWinner::from_state(config, stack.rules()[2].state()?)?)
     }
 
@@ -150,11 +151,11 @@ impl Arguments {
         Ok(MultiWinnerConfig { units: self.sandwich_units, ..self.sparse()? })
     }
 
-    /// Trains a readout on `features` of the training digits and judges it on those of the test digits.
-    fn judge(
+    /// Trains a readout on `features` of the training digits and evaluates it on those of the test digits.
+    fn evaluate(
         &self,
         session: &mut Session<Streams>,
-        place: Place<'_>,
+        place: RunKey<'_>,
         [train, test]: [Tensor; 2],
         sets: &[Seen; 2],
     ) -> Result<Row> {
@@ -167,7 +168,7 @@ impl Arguments {
         let config = self.readout();
         session.descend((place, Phase::Readout), &readout, &config, &train, &[])?;
         let accuracy =
-            |set: &Labeled| evaluate(&readout, set, &config.loss).map(|judged| Some(judged.accuracy));
+            |set: &Labeled| evaluate(&readout, set, &config.loss).map(|evaluation| Some(evaluation.accuracy));
         Ok(Row {
             units: Some(units),
             train_accuracy: accuracy(&train)?,

@@ -3,10 +3,12 @@
 // Each test takes what it needs of this.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -18,11 +20,9 @@ pub struct Example<'a> {
 }
 
 impl Example<'_> {
-    /// The built example, without arguments.
+    /// The example, built from the sources as they are, without arguments.
     pub fn command(&self) -> Command {
-        let test = std::env::current_exe().expect("a running test has a path");
-        let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
-        let mut command = Command::new(folder.join("examples").join(self.name));
+        let mut command = Command::new(built(self.name));
         command.env_remove("RUST_BACKTRACE");
         command
     }
@@ -69,9 +69,9 @@ impl Example<'_> {
             let out = folder.path().join(format!("killed-{lines}"));
             self.kill_after(&out, *lines)?;
             self.succeed(&out, &["--resume"])?;
-            for file in ["checkpoint.safetensors", "film.gif"] {
-                let same = fs::read(out.join(file))? == fs::read(whole.join(file))?;
-                ensure!(same, "{file} differs, killed after {lines} lines");
+            for file in reproducible_files(&whole)? {
+                let same = fs::read(out.join(&file))? == fs::read(whole.join(&file))?;
+                ensure!(same, "{} differs, killed after {lines} lines", file.display());
             }
             assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
             assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
@@ -96,6 +96,60 @@ impl Example<'_> {
         }
         Ok(())
     }
+}
+
+/// The names of a run's checkpoint, pictures and films, without the picture that draws seconds.
+fn reproducible_files(out: &Path) -> Result<Vec<PathBuf>> {
+    let names = fs::read_dir(out)?.map(|entry| Ok(PathBuf::from(entry?.file_name())));
+    let names = names.collect::<Result<Vec<_>>>()?;
+    let reproducible = |name: &PathBuf| {
+        let extension = name.extension().and_then(OsStr::to_str).unwrap_or_default();
+        ["safetensors", "png", "gif"].contains(&extension) && name != Path::new("time_to_accuracy.png")
+    };
+    Ok(names.into_iter().filter(reproducible).collect())
+}
+
+/// The program of the example `name`. `cargo test --test NAME` alone would leave an old one where it is, so the first that
+/// asks for it has cargo build it, for the profile and the features of the test that runs.
+fn built(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in TARGET/PROFILE/deps");
+    let target = profile.parent().expect("tests lie in TARGET/PROFILE/deps");
+    let profile = match profile.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let features = [
+        ("hub", cfg!(feature = "hub")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("cudnn", cfg!(feature = "cudnn")),
+        ("metal", cfg!(feature = "metal")),
+        ("accelerate", cfg!(feature = "accelerate")),
+    ];
+    let features: Vec<&str> = features.into_iter().filter_map(|(name, on)| on.then_some(name)).collect();
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--offline", "--message-format=json", "--example", name, "--profile", profile])
+        .args(["--features", &features.join(",")])
+        .arg("--target-dir")
+        .arg(target)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs where its tests do");
+    assert!(output.status.success(), "cargo could not build the example {name}");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let built = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let of_the_example = message["target"]["name"] == name && message["target"]["kind"][0] == "example";
+        of_the_example.then(|| message["executable"].as_str().map(PathBuf::from))?
+    });
+    built.last().expect("cargo says where the example is")
 }
 
 /// The one line that a refused command prints.

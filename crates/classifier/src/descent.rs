@@ -80,20 +80,20 @@ pub struct Epoch {
     pub loss: f32,
     /// Share of the epoch's examples that were classified right, each before its step.
     pub accuracy: f64,
-    /// The sets that were asked for, by name, judged after the epoch.
-    pub judged: Vec<(&'static str, Evaluation)>,
+    /// The sets that were asked for, by name, evaluated after the epoch.
+    pub evaluations: Vec<(&'static str, Evaluation)>,
     /// Wall time of the epoch's steps, in seconds.
     pub seconds: f64,
 }
 
-/// Trains `network` on `examples` and judges it on the sets `judged` after each epoch; `seed` decides the shuffles.
+/// Trains `network` on `examples` and evaluates it on the `sets` after each epoch; `seed` decides the shuffles.
 /// Nothing is read from the device until an epoch ends.
 pub fn train(
     network: &dyn Network,
     config: &DescentConfig,
     seed: u64,
     examples: &Labeled,
-    judged: &[(&'static str, &Labeled)],
+    sets: &[(&'static str, &Labeled)],
     observers: &mut [&mut dyn Observer<Epoch>],
 ) -> Result<()> {
     config.validate()?;
@@ -116,9 +116,9 @@ pub fn train(
         }
         let (loss, accuracy) = tally.read(batches.len() * config.batch_size, batches.len())?;
         let seconds = begin.elapsed().as_secs_f64();
-        let judge = |&(name, examples): &(_, &_)| Ok((name, evaluate(network, examples, &config.loss)?));
-        let judged = judged.iter().map(judge).collect::<Result<_>>()?;
-        let event = Epoch { epoch: epoch + 1, loss, accuracy, judged, seconds };
+        let evaluated = |&(name, examples): &(_, &_)| Ok((name, evaluate(network, examples, &config.loss)?));
+        let evaluations = sets.iter().map(evaluated).collect::<Result<_>>()?;
+        let event = Epoch { epoch: epoch + 1, loss, accuracy, evaluations, seconds };
         observers.iter_mut().try_for_each(|observer| observer.observe(&event))?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::Module;
 
+use crate::argmax::first_largest_by_row;
 use crate::{Labeled, Loss};
 
 /// What a model made of some examples.
@@ -19,7 +20,7 @@ pub struct Evaluation {
 /// Examples a portion: enough to keep the product busy, few enough to keep its result small.
 const PORTION: usize = 1000;
 
-/// Judges `model`, whose output is logits `(batch, classes)`.
+/// Evaluates `model`, whose output is logits `(batch, classes)`.
 pub fn evaluate<M: Module + ?Sized>(model: &M, examples: &Labeled, loss: &Loss) -> Result<Evaluation> {
     let mut predictions = Vec::with_capacity(examples.len());
     let mut total = 0.0;
@@ -28,18 +29,12 @@ pub fn evaluate<M: Module + ?Sized>(model: &M, examples: &Labeled, loss: &Loss) 
         let logits = model.forward(portion.inputs())?;
         let mean = f64::from(loss.of(&logits, portion.labels())?.to_scalar::<f32>()?);
         total += mean * portion.len() as f64;
-        predictions.extend(logits.to_vec2::<f32>()?.iter().map(|row| first_largest(row)));
+        predictions.extend(first_largest_by_row(&logits)?);
     }
     let labels = examples.labels().to_vec1::<u32>()?;
     let right = predictions.iter().zip(&labels).filter(|(prediction, label)| prediction == label).count();
     let examples = examples.len().max(1) as f64;
     Ok(Evaluation { loss: (total / examples) as f32, accuracy: right as f64 / examples, predictions })
-}
-
-/// The place of the largest of `values`, the lowest of equals; 0 where there is none.
-pub fn first_largest(values: &[f32]) -> u32 {
-    let larger = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
-    (0..values.len()).fold(0, larger) as u32
 }
 
 /// How often examples of each class (rows) were given each class (columns), `(classes, classes)`.
@@ -58,12 +53,6 @@ pub fn confusion_matrix(labels: &Tensor, predictions: &[u32], classes: usize) ->
 mod tests {
     use super::*;
     use candle_core::Device;
-
-    #[test]
-    fn equal_logits_go_to_the_lowest_class() {
-        assert_eq!(first_largest(&[1.0, 3.0, 3.0]), 1);
-        assert_eq!(first_largest(&[0.0, 0.0]), 0);
-    }
 
     #[test]
     fn every_example_is_judged_whatever_the_portions() -> Result<()> {

@@ -64,7 +64,7 @@ impl Features {
         let mut features = Self::unscaled(config, weights)?;
         if features.config.scale == FeatureScale::Rms {
             let sample = inputs.narrow(0, 0, inputs.dim(0)?.min(SCALE_EXAMPLES))?;
-            let mean_square = respond(&features, &sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+            let mean_square = encode(&features, &sample)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
             features.scale = f64::from(mean_square).sqrt().max(FLOOR);
         }
         Ok(features)
@@ -120,7 +120,7 @@ impl Module for Features {
 }
 
 /// What `layer` makes of many inputs `(examples, inputs)`, computed in portions: beside the result little is held.
-pub fn respond(layer: &dyn Module, inputs: &Tensor) -> Result<Tensor> {
+pub fn encode(layer: &dyn Module, inputs: &Tensor) -> Result<Tensor> {
     let examples = inputs.dim(0)?;
     let mut responses: Option<Tensor> = None;
     for start in (0..examples).step_by(PORTION) {
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn features_have_unit_root_mean_square_on_the_training_inputs() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let mean_square = respond(&features, &inputs())?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        let mean_square = encode(&features, &inputs())?.sqr()?.mean_all()?.to_scalar::<f32>()?;
         assert!((mean_square - 1.0).abs() < 1e-4, "{mean_square}");
         Ok(())
     }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn portions_make_no_difference() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let (whole, portions) = (features.forward(&inputs())?, respond(&features, &inputs())?);
+        let (whole, portions) = (features.forward(&inputs())?, encode(&features, &inputs())?);
         assert_eq!(whole.to_vec2::<f32>()?, portions.to_vec2::<f32>()?);
         Ok(())
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_brightness_of_an_input_does_not_matter_and_a_blank_one_gives_zeros() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
-        let difference = (respond(&features, &inputs())? - respond(&features, &(inputs() * 0.25)?)?)?;
+        let difference = (encode(&features, &inputs())? - encode(&features, &(inputs() * 0.25)?)?)?;
         assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
         let blank = features.forward(&inputs().narrow(0, 0, 1)?.zeros_like()?)?;
         assert_eq!(blank.to_vec2::<f32>()?, [[0.0; 5]]);
@@ -224,7 +224,7 @@ mod tests {
     fn subtracting_the_mean_hides_a_constant_background() -> Result<()> {
         let config = FeaturesConfig { subtract_mean: true, ..Default::default() };
         let features = Features::fit(config, weights(), &inputs())?;
-        let difference = (respond(&features, &inputs())? - respond(&features, &(inputs() + 0.5)?)?)?;
+        let difference = (encode(&features, &inputs())? - encode(&features, &(inputs() + 0.5)?)?)?;
         assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
         Ok(())
     }
@@ -233,7 +233,7 @@ mod tests {
     fn a_saved_scale_gives_the_same_features() -> Result<()> {
         let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
         let again = Features::with_scale(FeaturesConfig::default(), weights(), &features.scale()?)?;
-        let difference = (respond(&features, &inputs())? - respond(&again, &inputs())?)?.abs()?.max_all()?;
+        let difference = (encode(&features, &inputs())? - encode(&again, &inputs())?)?.abs()?.max_all()?;
         assert!(difference.to_scalar::<f32>()? < 1e-5);
         Ok(())
     }

@@ -22,6 +22,7 @@
 #![deny(missing_docs)]
 
 mod adam;
+mod argmax;
 mod controls;
 mod descent;
 mod evaluation;
@@ -37,10 +38,11 @@ mod sparse_binary;
 mod winner_take_all;
 
 pub use adam::Adam;
+pub use argmax::first_largest;
 pub use controls::{random_images, random_projection};
 pub use descent::{DescentConfig, Epoch, Network, train};
-pub use evaluation::{Evaluation, confusion_matrix, evaluate, first_largest};
-pub use features::{FeatureScale, Features, FeaturesConfig, respond};
+pub use evaluation::{Evaluation, confusion_matrix, evaluate};
+pub use features::{FeatureScale, Features, FeaturesConfig, encode};
 pub use labeled::Labeled;
 pub use logistic_regression::{LogisticRegression, LogisticRegressionConfig};
 pub use loss::Loss;

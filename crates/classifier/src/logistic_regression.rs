@@ -35,7 +35,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::SparseBinary;
+use crate::{SparseBinary, first_largest};
 
 /// How hard [`LogisticRegression`] is held back, and when it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,9 +115,7 @@ impl LogisticRegression {
         let class = |example: usize| {
             let mut scores = self.scores.buffer();
             self.scores.of(features.row(example), &self.parameters, &mut scores);
-            let scores = &scores.as_flattened()[..self.scores.classes];
-            (1..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
-                as u32
+            first_largest(&scores.as_flattened()[..self.scores.classes]) as u32
         };
         Ok((0..features.len()).into_par_iter().map(class).collect())
     }

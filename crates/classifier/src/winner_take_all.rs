@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::Module;
 
-use crate::Labeled;
+use crate::argmax::first_largest_by_row;
+use crate::{Labeled, first_largest};
 
 /// A classifier without any gradient: each unit votes for one class, and the winner decides.
 ///
@@ -30,7 +31,7 @@ impl WinnerTakeAll {
         let mut votes = vec![vec![0; classes]; weights.dim(0)?];
         for portion in examples.portions(PORTION) {
             let portion = portion?;
-            let winners = winners(&directions, portion.inputs())?.to_vec1::<u32>()?;
+            let winners = winners(&directions, portion.inputs())?;
             for (unit, label) in winners.into_iter().zip(portion.labels().to_vec1::<u32>()?) {
                 match votes[unit as usize].get_mut(label as usize) {
                     Some(count) => *count += 1,
@@ -45,7 +46,7 @@ impl WinnerTakeAll {
 
     /// The unit that each sample goes to, `(batch)` u32.
     pub fn winners(&self, inputs: &Tensor) -> Result<Tensor> {
-        winners(&self.directions, inputs)
+        Tensor::new(winners(&self.directions, inputs)?, inputs.device())
     }
 
     /// How often each unit won examples of each class, `(units, classes)`.
@@ -71,19 +72,12 @@ impl Module for WinnerTakeAll {
     }
 }
 
-/// The first maximum of each row of the products. candle's argmax treats ties differently from device to device.
-fn winners(directions: &Tensor, inputs: &Tensor) -> Result<Tensor> {
-    let products = inputs.matmul(&directions.t()?)?;
-    let (rows, columns) = products.dims2()?;
-    let device = products.device();
-    let is_largest = products.broadcast_eq(&products.max_keepdim(1)?)?;
-    let index = Tensor::arange(0u32, columns as u32, device)?.broadcast_as((rows, columns))?;
-    let nowhere = Tensor::full(columns as u32 - 1, (rows, columns), device)?;
-    is_largest.where_cond(&index, &nowhere)?.min(1)
+fn winners(directions: &Tensor, inputs: &Tensor) -> Result<Vec<u32>> {
+    first_largest_by_row(&inputs.matmul(&directions.t()?)?)
 }
 
 fn one_hot(votes: &[u32]) -> Vec<f32> {
-    let most = (0..votes.len()).fold(0, |best, class| if votes[class] > votes[best] { class } else { best });
+    let most = first_largest(votes);
     (0..votes.len()).map(|class| if class == most { 1.0 } else { 0.0 }).collect()
 }
 

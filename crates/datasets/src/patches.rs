@@ -11,7 +11,7 @@ use crate::{Error, ImageShape, Result};
 /// black image stays black.
 ///
 /// # Errors
-/// If the images are not u8 of that form.
+/// If the images are not u8 of that form, or the form has no pixels.
 pub fn gray(images: &Tensor, shape: ImageShape) -> Result<Tensor> {
     let (count, inputs) = images.dims2()?;
     check_inputs(inputs, shape.inputs())?;
@@ -83,11 +83,11 @@ fn check_patch(images: &Tensor, (height, width): (usize, usize), size: usize) ->
 }
 
 pub(crate) fn check_inputs(found: usize, expected: usize) -> Result<()> {
-    match found == expected {
+    match found == expected && expected > 0 {
         true => Ok(()),
         false => Err(Error::Examples {
             found: format!("images of {found} values"),
-            expected: format!("{expected} values an image"),
+            expected: format!("{} values per image", expected.max(1)),
         }),
     }
 }
@@ -104,6 +104,13 @@ mod tests {
         let images = Tensor::from_vec([colored, vec![0; 12]].concat(), (2, 12), &Device::Cpu).unwrap();
         let gray = gray(&images, SHAPE).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(gray, [[0.5, 1.0, 0.0, 0.7], [0.0; 4]]);
+    }
+
+    #[test]
+    fn images_without_pixels_are_refused() {
+        let nothing = Tensor::zeros((2, 0), DType::U8, &Device::Cpu).unwrap();
+        let refused = gray(&nothing, ImageShape { channels: 0, ..SHAPE }).unwrap_err().to_string();
+        assert!(refused.contains("found images of 0 values, expected 1 values per image"), "{refused}");
     }
 
     #[test]
@@ -138,7 +145,7 @@ mod tests {
         let bytes = images.to_dtype(DType::U8).unwrap();
         assert!(gray(&bytes, SHAPE).is_ok());
         let other = ImageShape { height: 3, ..SHAPE };
-        let expected = "examples: found images of 12 values, expected 18 values an image";
+        let expected = "examples: found images of 12 values, expected 18 values per image";
         assert_eq!(message(gray(&bytes, other).unwrap_err()), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The film of a rule's receptive fields forming, kept on disk while it is shot.
+//! The film of a rule's receptive fields forming, kept on disk while it is recorded.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const WIDTH: usize = 600;
 
 /// Adds a frame every so many steps, and writes the film when an epoch ends, before its checkpoint: the file is a whole
 /// film at every moment, and holds all that a resumed run needs.
-pub(crate) struct Shooting {
+pub(crate) struct FilmRecorder {
     path: PathBuf,
     film: Film,
     written: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Shooting {
     steps: usize,
 }
 
-impl Shooting {
+impl FilmRecorder {
     /// Goes on with the film at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it is;
     /// `image` is the height and width of a receptive field.
     pub(crate) fn begin<R: LearningRule>(
@@ -33,15 +33,15 @@ impl Shooting {
         rule: &R,
         (done, steps): (usize, usize),
     ) -> Result<Self> {
-        let mut shooting = Self { path, film: Film::new(FRAME_TIME), written: 0, image, steps };
+        let mut recorder = Self { path, film: Film::new(FRAME_TIME), written: 0, image, steps };
         if done > 0 {
-            let bytes = std::fs::read(&shooting.path).with_context(|| shooting.path.display().to_string())?;
-            shooting.film = Film::open(&bytes).with_context(|| shooting.path.display().to_string())?;
-            shooting.film.truncate(1 + shooting.frames_after(done));
+            let bytes = std::fs::read(&recorder.path).with_context(|| recorder.path.display().to_string())?;
+            recorder.film = Film::open(&bytes).with_context(|| recorder.path.display().to_string())?;
+            recorder.film.truncate(1 + recorder.frames_after(done));
         } else {
-            shooting.shoot(rule, 0)?;
+            recorder.record(rule, 0)?;
         }
-        Ok(shooting)
+        Ok(recorder)
     }
 
     /// How many frames beside the first a film has after `step` steps.
@@ -49,7 +49,7 @@ impl Shooting {
         step * FRAMES.min(self.steps) / self.steps
     }
 
-    fn shoot<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
+    fn record<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
         let title = format!("{}, step {step} of {}", rule.name(), self.steps);
         let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10));
         let fields = fields.scale(Scale::PerUnit).few_colors().width(WIDTH).title(title);
@@ -65,15 +65,13 @@ impl Shooting {
     }
 }
 
-impl<R: LearningRule> Observer<Event<'_, R>> for Shooting {
+impl<R: LearningRule> Observer<Event<'_, R>> for FilmRecorder {
     fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
         let step = event.fit.step();
         let done = match event.ended {
             Ended::Epoch(_) => self.write(),
-            Ended::Step(_) if self.frames_after(step) > self.frames_after(step - 1) => {
-                self.shoot(event.rule, step)
-            }
-            Ended::Step(_) => Ok(()),
+            _ if self.frames_after(step) > self.frames_after(step - 1) => self.record(event.rule, step),
+            _ => Ok(()),
         };
         done.map_err(|error| Error::msg(format!("{error:#}")))
     }

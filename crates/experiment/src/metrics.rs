@@ -9,7 +9,7 @@ use hebbian_training::replace_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Place;
+use crate::RunKey;
 use crate::tensorboard::EventFiles;
 
 /// What a model was doing.
@@ -50,11 +50,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Goes on with the lines of an earlier part of the run; one that a kill cut short is dropped.
+    /// Goes on with the lines of an earlier part of the run; a last one that a kill cut short is dropped.
     /// With `events` they are written there for TensorBoard too.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or any other line is no metric.
     pub(crate) fn open(path: PathBuf, events: Option<PathBuf>) -> Result<Self> {
-        let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
-        let all: Vec<Metric> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let all = if path.exists() { read(&path)? } else { Vec::new() };
         let file = rewrite(&path, &all)?;
         let events = events.map(|folder| EventFiles::begin(folder, &all)).transpose()?;
         Ok(Self { path, all, file, events })
@@ -85,13 +87,13 @@ impl Metrics {
     }
 
     /// The epochs of one model in one phase, in order.
-    pub fn of(&self, place: Place<'_>, phase: Phase) -> impl Iterator<Item = &Metric> {
-        self.all.iter().filter(move |metric| metric.is_of(place, phase))
+    pub fn of(&self, key: RunKey<'_>, phase: Phase) -> impl Iterator<Item = &Metric> {
+        self.all.iter().filter(move |metric| metric.is_of(key, phase))
     }
 
     /// Wall time of all epochs of one model in one phase.
-    pub fn seconds(&self, place: Place<'_>, phase: Phase) -> f64 {
-        self.of(place, phase).map(|metric| metric.seconds).sum()
+    pub fn seconds(&self, key: RunKey<'_>, phase: Phase) -> f64 {
+        self.of(key, phase).map(|metric| metric.seconds).sum()
     }
 
     /// Wall time of all epochs of all models and seeds.
@@ -100,31 +102,42 @@ impl Metrics {
     }
 
     /// Points `(epoch, value)` of what was measured under `name`.
-    pub fn curve(&self, place: Place<'_>, phase: Phase, name: &str) -> Vec<(f64, f64)> {
+    pub fn curve(&self, key: RunKey<'_>, phase: Phase, name: &str) -> Vec<(f64, f64)> {
         let point = |metric: &Metric| Some((metric.epoch as f64, metric.value(name)?));
-        self.of(place, phase).filter_map(point).collect()
+        self.of(key, phase).filter_map(point).collect()
     }
 }
 
 impl Metric {
     pub(crate) fn of(
-        place: Place<'_>,
+        key: RunKey<'_>,
         phase: Phase,
         epoch: usize,
         seconds: f64,
         values: Map<String, Value>,
     ) -> Self {
-        Self { seed: place.seed, model: place.name.to_owned(), phase, epoch, seconds, values }
+        Self { seed: key.seed, model: key.name.to_owned(), phase, epoch, seconds, values }
     }
 
-    pub(crate) fn is_of(&self, place: Place<'_>, phase: Phase) -> bool {
-        (self.seed, self.model.as_str(), self.phase) == (place.seed, place.name, phase)
+    pub(crate) fn is_of(&self, key: RunKey<'_>, phase: Phase) -> bool {
+        (self.seed, self.model.as_str(), self.phase) == (key.seed, key.name, phase)
     }
 
     /// What was measured under `name`.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.values.get(name)?.as_f64()
     }
+}
+
+fn read(path: &Path) -> Result<Vec<Metric>> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    // What stands after the last end of a line was cut by a kill, or is nothing.
+    let mut lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    lines.pop();
+    let metric = |(at, line): (usize, &&[u8])| {
+        serde_json::from_slice(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
+    };
+    lines.iter().enumerate().map(metric).collect()
 }
 
 /// Replaces the file and opens it for more.
@@ -137,4 +150,40 @@ fn rewrite(path: &Path, all: &[Metric]) -> Result<File> {
 
 fn line(metric: &Metric) -> Result<String> {
     Ok(serde_json::to_string(metric)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"seed":0,"model":"rule","phase":"learn","epoch":1,"seconds":0.5}"#;
+
+    fn reopened(text: &[u8]) -> Result<(usize, String)> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, text)?;
+        let metrics = Metrics::open(path.clone(), None)?;
+        Ok((metrics.all.len(), std::fs::read_to_string(&path)?))
+    }
+
+    #[test]
+    fn a_last_line_that_was_cut_is_dropped() {
+        for cut in ["", "{\"seed\":0,\"mod", "{\"seed\":0,\"model\":\"Fo\u{e4}"] {
+            let text = format!("{LINE}\n{cut}");
+            let text = &text.as_bytes()[..text.len() - usize::from(cut.ends_with('\u{e4}'))];
+            assert_eq!(reopened(text).unwrap(), (1, format!("{LINE}\n")), "{cut}");
+        }
+    }
+
+    #[test]
+    fn any_other_damaged_line_is_named() {
+        let damaged: [&[u8]; 3] = [b"{\"seed\":0,", b"", b"\xff\xfe"];
+        for line in damaged {
+            let text = [LINE.as_bytes(), b"\n", line, b"\n", LINE.as_bytes(), b"\n"].concat();
+            let refused = reopened(&text).unwrap_err().to_string();
+            assert!(refused.ends_with("metrics.jsonl, line 2"), "{refused}");
+        }
+        let last = [LINE.as_bytes(), b"\n{}\n"].concat();
+        assert!(reopened(&last).unwrap_err().to_string().ends_with("line 2"));
+    }
 }

@@ -1,59 +1,66 @@
 //! The folder that a run leaves behind, and goes on from.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hebbian_training::replace_file;
-use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{Experiment, Metrics, Progress, Row};
+use crate::finished::Finished;
+use crate::{Metrics, Progress, Row, RunKey};
 
 /// `config.toml`, `metrics.jsonl`, `results.json`, checkpoints and pictures of one run.
 ///
-/// Every file is there whole or not at all, whenever the run is killed. Finished rows are kept in `progress/`, so that
-/// a resumed run does only what is left.
+/// Every file is there whole or not at all, whenever the run is killed. Finished rows are kept in `progress/` together
+/// with the settings that made them, so that a resumed run does only what is left and reports nothing else.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    finished: Vec<Finished>,
-}
-
-/// A row that is done.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Finished {
-    seed: u64,
-    name: String,
-    row: Row,
+    finished: Finished,
 }
 
 const CONFIG: &str = "config.toml";
 const PROGRESS: &str = "progress";
+const ROWS: &str = "rows.json";
 
 impl RunFolder {
-    /// The folder for `experiment`: fresh, or with `--resume` the one that is there if its settings are the same.
+    /// The folder `path` for a run with `settings`: fresh, or with `resume` the one that is there if its settings are the
+    /// same.
     ///
-    /// An earlier run is never lost: without `--resume` its folder gets another name. A folder that holds something
-    /// else is refused.
-    pub fn open<E: Experiment>(experiment: &E, progress: Progress) -> Result<Self> {
-        let common = experiment.common();
-        let path = common.out.clone().unwrap_or_else(|| Path::new("runs").join(E::NAME));
+    /// An earlier run is never lost: without `resume` it is moved to another folder.
+    ///
+    /// # Errors
+    /// If the folder holds something else than a run, or if `resume` is asked for and the settings of the earlier run
+    /// differ or are not known any more.
+    pub fn open(path: PathBuf, settings: &Table, resume: bool, progress: Progress) -> Result<Self> {
         let place = || format!("--out {}: expected a folder that can be written", path.display());
-        let settings = Table::try_from(experiment)?;
-        let occupied = path.exists() && fs::read_dir(&path).with_context(place)?.next().is_some();
-        let earlier = if occupied { settings_of(&path)? } else { None };
-        match earlier {
-            Some(earlier) if common.resume => check_same(&path, &earlier, &settings)?,
-            Some(_) => {
-                let kept = set_aside(&path)?;
-                progress.say(format!("the earlier run in {} is now {}", path.display(), kept.display()));
+        let occupied = path.exists() && !is_empty(&path).with_context(place)?;
+        if occupied && !path.join(PROGRESS).is_dir() {
+            bail!(
+                "--out {}: not empty, and not a run; allowed: a new folder, an empty one or an earlier run's",
+                path.display()
+            );
+        }
+        let settings_text = toml::to_string(settings)?;
+        let rows = path.join(PROGRESS).join(ROWS);
+        let mut finished = None;
+        if occupied && has_begun(&path)? {
+            match resume {
+                true => finished = Some(resumed(&path, settings)?),
+                false => {
+                    let kept = set_aside(&path)?;
+                    progress.say(format!("the earlier run in {} is now {}", path.display(), kept.display()));
+                }
             }
-            None => {}
         }
         fs::create_dir_all(path.join(PROGRESS)).with_context(place)?;
-        replace_file(&path.join(CONFIG), toml::to_string(&settings)?.as_bytes()).with_context(place)?;
-        let finished = read_finished(&path.join(PROGRESS).join("rows.json"))?;
+        let finished = match finished {
+            Some(finished) => finished,
+            None => Finished::none(rows, settings_text.clone()).with_context(place)?,
+        };
+        replace_file(&path.join(CONFIG), settings_text.as_bytes()).with_context(place)?;
         Ok(Self { path, finished })
     }
 
@@ -83,76 +90,219 @@ impl RunFolder {
         Metrics::open(self.file("metrics.jsonl"), tensorboard.then(|| self.file("tensorboard")))
     }
 
-    /// Whether the row of a name and seed is finished.
-    pub fn has(&self, seed: u64, name: &str) -> bool {
-        self.finished.iter().any(|finished| finished.seed == seed && finished.name == name)
+    /// Whether a row is finished.
+    pub fn has(&self, key: RunKey<'_>) -> bool {
+        self.finished.has(key)
     }
 
     /// All finished rows with their names.
     pub fn rows(&self) -> Vec<(String, Row)> {
-        self.finished.iter().map(|finished| (finished.name.clone(), finished.row.clone())).collect()
+        self.finished.rows()
     }
 
     /// Records that a row is done.
-    pub fn finish(&mut self, seed: u64, name: &str, row: Row) -> Result<()> {
-        self.finished.push(Finished { seed, name: name.to_owned(), row });
-        let path = self.progress_file("rows.json");
-        replace_file(&path, &serde_json::to_vec_pretty(&self.finished)?)
-            .with_context(|| path.display().to_string())
+    pub fn finish(&mut self, key: RunKey<'_>, row: Row) -> Result<()> {
+        self.finished.add(key, row)
     }
 }
 
-/// The settings of the run that the folder holds; none if it was killed before it wrote them.
-fn settings_of(path: &Path) -> Result<Option<Table>> {
-    if !path.join(PROGRESS).is_dir() {
+/// The rows of the run in the folder, if `settings` are those that it has.
+fn resumed(path: &Path, settings: &Table) -> Result<Finished> {
+    let (config, rows) = (path.join(CONFIG), path.join(PROGRESS).join(ROWS));
+    if let Some(missing) = [&config, &rows].into_iter().find(|file| !file.exists()) {
         bail!(
-            "--out {}: not empty, and not a run; allowed: a new folder, an empty one or an earlier run's",
-            path.display()
+            "--resume: {} is missing, so the settings of the run are not known; allowed: put it back, or leave out \
+             --resume, which keeps the earlier run under another name",
+            missing.display()
         );
     }
-    let config = path.join(CONFIG);
-    if !config.exists() {
-        return Ok(None);
-    }
     let text = fs::read_to_string(&config).with_context(|| config.display().to_string())?;
-    let settings = text
-        .parse()
-        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", config.display(), error.message()));
-    settings.map(Some)
+    check_same(&config, &text, settings)?;
+    let finished = Finished::read(rows.clone()).with_context(|| {
+        format!(
+            "--resume: {} (leave out --resume to keep the earlier run under another name)",
+            rows.display()
+        )
+    })?;
+    check_same(&rows, finished.settings(), settings)?;
+    Ok(finished)
 }
 
 /// The device may change between two parts of a run; what the results depend on may not.
-fn check_same(path: &Path, earlier: &Table, now: &Table) -> Result<()> {
-    let keys = earlier.keys().chain(now.keys()).filter(|key| *key != "device");
-    let show = |table: &Table, key: &str| table.get(key).map_or("not given".to_owned(), ToString::to_string);
-    for key in keys {
-        if earlier.get(key) != now.get(key) {
+fn check_same(path: &Path, earlier: &str, now: &Table) -> Result<()> {
+    let earlier: Table = earlier
+        .parse()
+        .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", path.display(), error.message()))?;
+    let (earlier, now) = (leaves("", &earlier), leaves("", now));
+    let of = |leaves: &[(String, String)], key: &str| {
+        let value = leaves.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        value.unwrap_or_else(|| "not given".to_owned())
+    };
+    let keys = earlier.iter().chain(&now).map(|(key, _)| key);
+    for key in keys.filter(|key| key.rsplit('.').next() != Some("device")) {
+        let (earlier, now) = (of(&earlier, key), of(&now, key));
+        if earlier != now {
             bail!(
-                "--resume: {key} is {} in {} and {} now; allowed: the same settings, or another --out",
-                show(earlier, key),
-                path.join(CONFIG).display(),
-                show(now, key)
+                "--resume: {key} is {earlier} in {} and {now} now; allowed: the same settings, or another --out",
+                path.display(),
             );
         }
     }
     Ok(())
 }
 
-/// Renames the folder to the first free `NAME-1`, `NAME-2`, ...
+/// Every value of a table by its dotted key.
+fn leaves(prefix: &str, table: &Table) -> Vec<(String, String)> {
+    let leaf = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(table) => leaves(&format!("{prefix}{key}."), table),
+        value => vec![(format!("{prefix}{key}"), value.to_string())],
+    };
+    table.iter().flat_map(leaf).collect()
+}
+
+/// Whether the run in the folder came further than its settings, so that there is something to keep.
+fn has_begun(path: &Path) -> Result<bool> {
+    let progress = path.join(PROGRESS);
+    let more = |folder: &Path, begun_with: &[&str]| -> Result<bool> {
+        let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+        let temporary = |name: &OsStr| Path::new(name).extension() == Some(OsStr::new("tmp"));
+        Ok(names.iter().any(|name| !temporary(name) && !begun_with.iter().any(|known| name == known)))
+    };
+    let rows = progress.join(ROWS);
+    let no_rows = !rows.exists() || Finished::read(rows).is_ok_and(|finished| finished.rows().is_empty());
+    Ok(more(path, &[CONFIG, PROGRESS])? || more(&progress, &[ROWS])? || !no_rows)
+}
+
+fn is_empty(path: &Path) -> std::io::Result<bool> {
+    Ok(fs::read_dir(path)?.next().is_none())
+}
+
+/// Moves what the folder holds to the first free `NAME-1`, `NAME-2`, ... beside it. The folder itself is moved and made
+/// again, unless this process is in it: then what is in it moves, the settings first, without which nothing is resumed.
 fn set_aside(path: &Path) -> Result<PathBuf> {
-    let path = path.canonicalize().with_context(|| path.display().to_string())?;
+    let place = || format!("--out {}", path.display());
+    let path = path.canonicalize().with_context(place)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let numbered = |number: usize| path.with_file_name(format!("{name}-{number}"));
     let free = (1..).map(numbered).find(|candidate| !candidate.exists());
     let free = free.context("no free name for the earlier run")?;
-    fs::rename(&path, &free).with_context(|| format!("--out {}", path.display()))?;
+    let inside = std::env::current_dir().and_then(|here| here.canonicalize());
+    if !inside.is_ok_and(|here| here.starts_with(&path)) {
+        fs::rename(&path, &free).and_then(|()| fs::create_dir(&path)).with_context(place)?;
+        return Ok(free);
+    }
+    fs::create_dir(&free).with_context(place)?;
+    let mut names = fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+    names.sort_by_key(|name| name != CONFIG);
+    names.iter().try_for_each(|name| fs::rename(path.join(name), free.join(name))).with_context(place)?;
     Ok(free)
 }
 
-fn read_finished(path: &Path) -> Result<Vec<Finished>> {
-    if !path.exists() {
-        return Ok(Vec::new());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Table {
+        text.parse().unwrap()
     }
-    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+
+    fn open(path: &Path, text: &str, resume: bool) -> Result<RunFolder> {
+        RunFolder::open(path.to_owned(), &settings(text), resume, Progress::new(true))
+    }
+
+    const KEY: RunKey<'_> = RunKey { seed: 0, name: "rule" };
+
+    /// A run of `epochs = 2` with one row.
+    fn run() -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        let mut folder = open(&path, "epochs = 2\n[rule]\nk = 7\n", false).unwrap();
+        folder.metrics(false).unwrap();
+        folder.finish(KEY, Row { model: "rule".to_owned(), ..Row::default() }).unwrap();
+        (parent, path)
+    }
+
+    #[test]
+    fn rows_are_there_under_resume_with_the_same_settings_and_never_without_it() {
+        let (parent, path) = run();
+        assert!(open(&path, "epochs = 2\n[rule]\nk = 7\n", true).unwrap().has(KEY));
+        assert!(!open(&path, "epochs = 2\n[rule]\nk = 7\n", false).unwrap().has(KEY));
+        assert!(fs::read_to_string(parent.path().join("run-1/progress/rows.json")).unwrap().contains("rule"));
+    }
+
+    #[test]
+    fn the_device_alone_may_change() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        open(&path, "device = \"cpu\"\n", false).unwrap().metrics(false).unwrap();
+        open(&path, "device = \"cuda\"\n", true).unwrap();
+        let refused = open(&path, "device = \"cpu\"\nseed = 1\n", true).unwrap_err().to_string();
+        assert!(refused.contains("seed is not given in") && refused.contains("and 1 now"), "{refused}");
+    }
+
+    #[test]
+    fn a_setting_in_a_table_is_named_with_it() {
+        let (_parent, path) = run();
+        let refused = open(&path, "epochs = 2\n[rule]\nk = 3\n", true).unwrap_err().to_string();
+        assert!(refused.contains("rule.k is 7 in") && refused.contains("and 3 now"), "{refused}");
+    }
+
+    #[test]
+    fn whatever_was_deleted_from_the_folder_rows_of_other_settings_are_not_reported() {
+        for deleted in ["config.toml", "progress/rows.json", "metrics.jsonl"] {
+            let (parent, path) = run();
+            fs::remove_file(path.join(deleted)).unwrap();
+            let refused = open(&path, "epochs = 9\n[rule]\nk = 7\n", true).unwrap_err().to_string();
+            let expected = if deleted == "metrics.jsonl" { "epochs is 2" } else { "is missing" };
+            assert!(refused.contains(expected), "{deleted}: {refused}");
+            let fresh = open(&path, "epochs = 9\n[rule]\nk = 7\n", false).unwrap();
+            assert!(fresh.rows().is_empty(), "{deleted}");
+            let kept = parent.path().join("run-1");
+            assert!(kept.join("metrics.jsonl").exists() || kept.join(CONFIG).exists(), "{deleted}");
+        }
+    }
+
+    #[test]
+    fn an_edited_config_does_not_pass_for_the_settings_that_made_the_rows() {
+        let (_parent, path) = run();
+        fs::write(path.join(CONFIG), "epochs = 9\n[rule]\nk = 7\n").unwrap();
+        let refused = open(&path, "epochs = 9\n[rule]\nk = 7\n", true).unwrap_err().to_string();
+        assert!(refused.contains("epochs is 2 in") && refused.contains(ROWS), "{refused}");
+    }
+
+    #[test]
+    fn rows_without_settings_are_refused_with_what_to_do() {
+        let (_parent, path) = run();
+        fs::write(path.join(PROGRESS).join(ROWS), "[]").unwrap();
+        let refused = open(&path, "epochs = 2\n[rule]\nk = 7\n", true).unwrap_err().to_string();
+        assert!(refused.contains(ROWS) && refused.contains("leave out --resume"), "{refused}");
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_learned_anything_begins_anew() {
+        for written in [&[][..], &["config.toml"][..], &["progress/rows.json"][..]] {
+            let (_parent, path) = run();
+            let file = |name| path.join(name);
+            for name in ["metrics.jsonl", "config.toml", "progress/rows.json"] {
+                fs::remove_file(file(name)).unwrap();
+            }
+            if written.contains(&"progress/rows.json") {
+                Finished::none(file("progress/rows.json"), "epochs = 2\n".to_owned()).unwrap();
+            } else if !written.is_empty() {
+                fs::write(file("config.toml"), "epochs = 2\n").unwrap();
+            }
+            assert!(open(&path, "epochs = 5\n", true).unwrap().rows().is_empty());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_earlier_run_behind_a_symbolic_link_is_kept_too() {
+        let (parent, path) = run();
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(open(&link, "epochs = 9\n", false).unwrap().rows().is_empty());
+        assert!(parent.path().join("run-1").join(CONFIG).exists());
+        assert!(path.join(CONFIG).exists());
+    }
 }

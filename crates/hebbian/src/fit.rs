@@ -275,7 +275,7 @@ impl Fit {
             let begin = Instant::now();
             let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
             let learned = learned.map_err(|error| self.place(error))?;
-            tally.add(&learned, rule.units())?;
+            tally.add(&learned)?;
             self.step += 1;
             seconds += begin.elapsed().as_secs_f64();
             self.tell(observers, &*rule, Ended::Step(&learned))?;
@@ -349,7 +349,7 @@ struct Sum {
 }
 
 impl Tally {
-    fn add(&mut self, learned: &Learned, units: usize) -> Result<()> {
+    fn add(&mut self, learned: &Learned) -> Result<()> {
         for (name, value) in &learned.measures {
             match self.measures.iter_mut().find(|(known, _)| known == name) {
                 Some((_, sum)) => {
@@ -362,7 +362,7 @@ impl Tally {
         let winners = winners.flatten_all()?;
         let wins = match self.wins.take() {
             Some(wins) => wins,
-            None => Tensor::zeros(units, DType::U32, winners.device())?,
+            None => Tensor::zeros(learned.output.dim(1)?, DType::U32, winners.device())?,
         };
         self.wins = Some(wins.index_add(&winners, &winners.ones_like()?, 0)?);
         Ok(())

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use candle_nn::ops::softmax_last_dim;
 use hebbian::LearningRule;
-use hebbian_classifier::{Features, SoftmaxRegression, first_largest, respond};
+use hebbian_classifier::{Features, SoftmaxRegression, encode, first_largest};
 use hebbian_datasets::ImageShape;
 use hebbian_training::{State, Training};
 
@@ -173,7 +173,7 @@ impl Model {
         let inputs = self.description.preprocess.apply(images, &self.device)?;
         match self.features.is_none() && self.rule.is_sequential() {
             true => Ok(self.rule.forward(&inputs)?),
-            false => Ok(respond(self.encoder(), &inputs)?),
+            false => Ok(encode(self.encoder(), &inputs)?),
         }
     }
 
@@ -193,7 +193,7 @@ impl Model {
 
     /// The class of each of `images (images, inputs)`: the one with the largest score, the lowest of equals.
     pub fn predict(&self, images: &Tensor) -> Result<Vec<u32>> {
-        Ok(self.scores(images)?.to_vec2::<f32>()?.iter().map(|scores| first_largest(scores)).collect())
+        Ok(self.scores(images)?.to_vec2::<f32>()?.iter().map(|scores| first_largest(scores) as u32).collect())
     }
 }
 

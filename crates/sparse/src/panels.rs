@@ -64,17 +64,23 @@ impl Panels {
         Ok(panels)
     }
 
-    /// Notes that these `rows` of the weights (ascending) have changed; `None` means any of them.
-    pub fn mark(&mut self, rows: Option<&[u32]>) {
-        let begun = self.stale.len();
+    /// Notes that these `rows` of the weights, in any order, have changed; `None` means any of them.
+    ///
+    /// # Errors
+    /// If there is no such row; nothing is noted then.
+    pub fn mark(&mut self, rows: Option<&[u32]>) -> Result<()> {
+        if let Some(row) = rows.unwrap_or_default().iter().find(|&&row| row as usize >= self.units) {
+            bail!("row {row} of weights with {} rows", self.units);
+        }
         match rows {
             Some(rows) => self.stale.extend_from_slice(rows),
-            None => self.stale.extend(0..self.units as u32),
+            None => self.stale = (0..self.units as u32).collect(),
         }
-        if begun > 0 {
+        if !self.stale.is_sorted_by(|one, next| one < next) {
             self.stale.sort_unstable();
             self.stale.dedup();
         }
+        Ok(())
     }
 
     /// `x wᵀ (batch, units)` for what [`Panels::of`] was given.
@@ -285,7 +291,7 @@ mod tests {
         let before = panels.product(&rows)?;
         let changed = weights.affine(2.0, 0.0)?;
         for row in [0, 127, 128, 299, 40] {
-            panels.mark(Some(&[row]));
+            panels.mark(Some(&[row]))?;
         }
         let after = panels.refreshed_product(&rows, &changed, &copy)?;
         let (before, after) = (before.to_vec2::<f32>()?, after.to_vec2::<f32>()?);
@@ -295,9 +301,23 @@ mod tests {
                 assert_eq!(*after, before * factor, "unit {unit}");
             }
         }
-        panels.mark(None);
+        panels.mark(None)?;
         let all = panels.refreshed_product(&rows, &changed, &copy)?.to_vec2::<f32>()?;
         assert_eq!(all, Panels::of(&changed)?.product(&rows)?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn rows_may_be_marked_in_any_order_and_none_beyond_the_last() -> Result<()> {
+        let (weights, rows) = (weights(300, 100)?, sparse(&batch(5, 100, 2)?)?);
+        let mut panels = Panels::of(&weights)?;
+        let changed = weights.affine(2.0, 0.0)?;
+        let all: Vec<u32> = (0..300).rev().chain([7, 7]).collect();
+        panels.mark(Some(&all))?;
+        let after = panels.refreshed_product(&rows, &changed, &copy)?.to_vec2::<f32>()?;
+        assert_eq!(after, Panels::of(&changed)?.product(&rows)?.to_vec2::<f32>()?);
+        let refused = panels.mark(Some(&[0, 300])).unwrap_err().to_string();
+        assert!(refused.starts_with("row 300 of weights with 300 rows"), "{refused}");
         Ok(())
     }
 

@@ -77,8 +77,10 @@ impl Generator {
         device: &Device,
     ) -> Result<Tensor> {
         let shape = shape.into();
+        // An f64 just below `high` may round to it.
+        let largest = if low < high { largest_below(high).max(low as f32) } else { f32::INFINITY };
         let draws: Vec<f32> = (0..shape.elem_count())
-            .map(|_| (low + (high - low) * self.stream.random::<f64>()) as f32)
+            .map(|_| ((low + (high - low) * self.stream.random::<f64>()) as f32).min(largest))
             .collect();
         Tensor::from_vec(draws, shape, device)
     }
@@ -89,6 +91,12 @@ impl Generator {
         order.shuffle(&mut self.stream);
         order
     }
+}
+
+/// The largest f32 below `limit`.
+fn largest_below(limit: f64) -> f32 {
+    let nearest = limit as f32;
+    if f64::from(nearest) < limit { nearest } else { nearest.next_down() }
 }
 
 /// The 64-bit FNV-1a hash: short, fixed for ever, and the same on every machine.
@@ -143,6 +151,19 @@ mod tests {
             Generator::new(3, "interval").uniform(10_000, -0.25, 0.5, &Device::Cpu)?.to_vec1::<f32>()?;
         assert!(draws.iter().all(|draw| (-0.25..0.5).contains(draw)));
         assert!(draws.iter().any(|&draw| draw > 0.49) && draws.iter().any(|&draw| draw < -0.24));
+        Ok(())
+    }
+
+    #[test]
+    fn a_uniform_draw_that_rounds_to_the_upper_end_becomes_the_number_below_it() -> Result<()> {
+        // The interval holds two f32, and a quarter of the draws rounds to its upper end.
+        let (low, high) = (1.0, 1.0 + 2.0 * f64::from(f32::EPSILON));
+        let draws = Generator::new(0, "ends").uniform(1000, low, high, &Device::Cpu)?.to_vec1::<f32>()?;
+        assert!(draws.iter().all(|&draw| draw == 1.0 || draw == 1.0 + f32::EPSILON));
+        let none = Generator::new(0, "ends").uniform(10, 0.0, 0.0, &Device::Cpu)?.to_vec1::<f32>()?;
+        assert_eq!(none, [0.0; 10]);
+        let falling = Generator::new(0, "ends").uniform(10, 0.0, -2.0, &Device::Cpu)?.to_vec1::<f32>()?;
+        assert!(falling.iter().any(|&draw| draw > -1.0), "{falling:?}");
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use external_rule::{Sanger, SangerConfig};
+use hebbian::golden::replay;
 use hebbian::{
     Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, Registry, Rule,
     SaveCheckpoint, Stack,
@@ -135,6 +136,22 @@ fn it_is_loaded_through_a_registry_that_knows_it_and_by_no_other() -> Result<()>
     assert_eq!(loaded.weights()?.to_vec2::<f32>()?, rule.weights()?.to_vec2::<f32>()?);
     let refused = Registry::builtin().from_checkpoint(&checkpoint).err().context("unknown")?.to_string();
     assert!(refused.starts_with("rule `sanger` is unknown; known: comp-spec, foldiak"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn it_computes_what_a_reference_in_numpy_computes() -> Result<()> {
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sanger.safetensors");
+    replay(&trace, &registry(), &Device::Cpu, 1e-5)?;
+
+    // A rule that computes something else is found out.
+    let mut other = Checkpoint::load(&trace, &Device::Cpu)?;
+    other.metadata.config["learning_rate"] = 0.011.into();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("other.safetensors");
+    other.save(&path)?;
+    let refused = replay(&path, &registry(), &Device::Cpu, 1e-5).unwrap_err().to_string();
+    assert!(refused.starts_with("step 0: weights is off by"), "{refused}");
     Ok(())
 }
 

@@ -3,13 +3,13 @@
 use candle_core::{CpuStorage, Layout, Result, bail};
 
 /// The f32 values of a contiguous tensor.
-pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
 /// The f32 values of a contiguous tensor, to write to.
-pub(super) fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+pub(crate) fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
     match storage {
         CpuStorage::F32(values) => Ok(&mut values[start..end]),
@@ -18,7 +18,7 @@ pub(super) fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Re
 }
 
 /// The named `rows` (ascending, distinct) of a row-major `matrix`, each to write to on its own.
-pub(super) fn rows_mut<'a>(matrix: &'a mut [f32], columns: usize, rows: &[u32]) -> Vec<&'a mut [f32]> {
+pub(crate) fn rows_mut<'a>(matrix: &'a mut [f32], columns: usize, rows: &[u32]) -> Vec<&'a mut [f32]> {
     let mut rest = matrix;
     let mut next = 0;
     let mut taken = Vec::with_capacity(rows.len());

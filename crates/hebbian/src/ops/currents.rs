@@ -1,14 +1,16 @@
 //! The product of a batch with weights that change a few rows at a time.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use hebbian_sparse::{Panels, SparseRows};
 
+use super::check::{check_arguments, check_contiguous, check_rows};
 use super::signed_power::{raise_row, refresh_signed_power};
 
-/// `I = x f(w)ᵀ` with `f(w) = sign(w) |w|^exponent`, and the copy of `f(w)` that it is computed from.
+/// `I = x f(w)ᵀ` with `f(w) = sign(w) |w|^exponent`, and the copies of `f(w)` that it is computed from.
 ///
-/// A sparse batch on the CPU goes over panels, any other through candle's matmul; each has its own copy, in its own
-/// order, and only the one in use is kept. The copy is never saved: a restored rule makes it anew, with the same bits.
+/// A sparse batch on the CPU goes over panels, any other through candle's matmul; each has its own copy, in its own order.
+/// Both are kept once they were needed, since batches may be sparse and dense by turns, and only the rows that changed are
+/// brought up to date, when a copy is used again. No copy is saved: a restored rule makes it anew, with the same bits.
 #[derive(Debug)]
 pub struct Currents {
     exponent: f64,
@@ -17,7 +19,14 @@ pub struct Currents {
     /// `f(w)` for sparse batches.
     panels: Option<Panels>,
     /// `f(w) (units, inputs)` for others; at exponent 1 the weights themselves serve.
-    rows: Option<Tensor>,
+    rows: Option<Rows>,
+}
+
+/// A copy of `f(w)`, and which of its rows have changed since; `None` means any.
+#[derive(Debug)]
+struct Rows {
+    powers: Tensor,
+    stale: Option<Vec<u32>>,
 }
 
 impl Currents {
@@ -26,55 +35,76 @@ impl Currents {
         Self { exponent, on: SparseRows::default(), panels: None, rows: None }
     }
 
-    /// `I (batch, units)` of `inputs (batch, inputs)` and `weights (units, inputs)`.
+    /// `I (batch, units)` of `inputs (batch, inputs)` and `weights (units, inputs)`, both f32 and on one device; `weights`
+    /// must be contiguous and always of the same shape. Anything else is an error.
     pub fn of(&mut self, weights: &Tensor, inputs: &Tensor) -> Result<Tensor> {
+        let shape = weights.dims2()?;
+        let batch = inputs.dim(0)?;
+        let arguments = [
+            ("weights", weights, DType::F32, shape.into()),
+            ("inputs", inputs, DType::F32, (batch, shape.1).into()),
+        ];
+        check_arguments("currents", weights.device(), arguments)?;
+        check_contiguous("currents", "weights", weights)?;
         match self.on.list(inputs)? {
             true => self.sparse(weights),
             false => self.dense(weights, inputs),
         }
     }
 
-    /// Must be told which rows of the weights (ascending) changed since the last product; `None` means any.
+    /// Must be told which rows of the weights (ascending, distinct) changed since the last product; `None` means any.
     pub fn changed(&mut self, weights: &Tensor, rows: Option<&[u32]>) -> Result<()> {
+        if let Some(rows) = rows {
+            check_rows("currents", rows, weights.dim(0)?)?;
+        }
         if let Some(panels) = &mut self.panels {
-            panels.mark(rows);
+            panels.mark(rows)?;
         }
-        match &self.rows {
-            Some(powers) => refresh_signed_power(powers, weights, self.exponent, rows),
-            None => Ok(()),
+        if let Some(copy) = &mut self.rows {
+            copy.mark(rows);
         }
+        Ok(())
     }
 
     fn sparse(&mut self, weights: &Tensor) -> Result<Tensor> {
         let (units, inputs) = weights.dims2()?;
-        self.rows = None;
         let panels = self.panels.get_or_insert_with(|| Panels::new(units, inputs));
         let exponent = self.exponent;
         panels.refreshed_product(&self.on, weights, &|weights, row| raise_row(row, weights, exponent))
     }
 
     fn dense(&mut self, weights: &Tensor, inputs: &Tensor) -> Result<Tensor> {
-        self.panels = None;
         if self.exponent == 1.0 {
             return inputs.matmul(&weights.t()?);
         }
-        let powers = match self.rows.take() {
-            Some(powers) => powers,
-            None => {
-                let powers = weights.zeros_like()?;
-                refresh_signed_power(&powers, weights, self.exponent, None)?;
-                powers
-            }
+        let mut copy = match self.rows.take() {
+            Some(copy) => copy,
+            None => Rows { powers: weights.zeros_like()?, stale: None },
         };
-        inputs.matmul(&self.rows.insert(powers).t()?)
+        refresh_signed_power(&copy.powers, weights, self.exponent, copy.stale.as_deref())?;
+        copy.stale = Some(Vec::new());
+        inputs.matmul(&self.rows.insert(copy).powers.t()?)
+    }
+}
+
+impl Rows {
+    fn mark(&mut self, rows: Option<&[u32]>) {
+        match (&mut self.stale, rows) {
+            (Some(stale), Some(rows)) => {
+                stale.extend_from_slice(rows);
+                stale.sort_unstable();
+                stale.dedup();
+            }
+            (stale, _) => *stale = None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::signed_power;
-    use candle_core::{DType, Device};
+    use crate::ops::signed_power::signed_power;
+    use candle_core::Device;
     use hebbian_training::Generator;
 
     fn weights() -> Result<Tensor> {
@@ -123,6 +153,32 @@ mod tests {
             let (kept, new) = (kept.of(&weights, &inputs)?, Currents::new(2.0).of(&weights, &inputs)?);
             assert_eq!(kept.to_vec2::<f32>()?, new.to_vec2::<f32>()?);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn batches_that_are_sparse_and_dense_by_turns_have_the_bits_of_new_copies() -> Result<()> {
+        let (weights, mut kept) = (weights()?, Currents::new(1.5));
+        for (step, share) in [0.2, 0.9, 0.2, 0.2, 0.9, 0.9].into_iter().enumerate() {
+            let inputs = inputs(share)?;
+            let (ours, new) = (kept.of(&weights, &inputs)?, Currents::new(1.5).of(&weights, &inputs)?);
+            assert_eq!(ours.to_vec2::<f32>()?, new.to_vec2::<f32>()?, "step {step}");
+            weights.slice_set(&weights.narrow(0, 100, 2)?.affine(0.5, 0.1)?, 0, 50 * step)?;
+            kept.changed(&weights, Some(&[50 * step as u32, 50 * step as u32 + 1]))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn inputs_of_another_length_and_rows_out_of_range_are_refused() -> Result<()> {
+        let (mut currents, weights) = (Currents::new(2.0), weights()?);
+        let narrow = inputs(0.2)?.narrow(1, 0, 199)?;
+        let refused = currents.of(&weights, &narrow).unwrap_err().to_string();
+        assert!(refused.starts_with("currents: inputs is F32 [7, 199]; allowed: F32 [7, 200]"), "{refused}");
+        let refused = currents.changed(&weights, Some(&[300])).unwrap_err().to_string();
+        assert!(refused.starts_with("currents: row 300; allowed: below 300"), "{refused}");
+        let refused = currents.changed(&weights, Some(&[2, 1])).unwrap_err().to_string();
+        assert!(refused.starts_with("currents: row 2 comes before row 1"), "{refused}");
         Ok(())
     }
 }

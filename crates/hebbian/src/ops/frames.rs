@@ -1,4 +1,4 @@
-//! Frames before a rule learns from them: the check that they pass where no value may be negative, and lots of them.
+//! Frames before a rule learns from them: the check that they pass where no value may be negative, and minibatches of them.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -6,7 +6,7 @@ use super::total::total;
 
 /// Refuses `frames (frames, inputs)` that do not have `inputs` columns, or hold a value that is negative or not finite:
 /// the first such frame is named. Away from the CPU only the shape is looked at, since values would have to be fetched.
-pub fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
+pub(crate) fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
     let (_, columns) = frames.dims2()?;
     if columns != inputs {
         bail!("frames have {columns} inputs, expected {inputs}");
@@ -30,19 +30,19 @@ pub fn check_frames(frames: &Tensor, inputs: usize) -> Result<()> {
 }
 
 /// `missed / shown`, the squares of what was missed and of what was shown; 0 where nothing was shown.
-pub(super) fn relative_error(missed: f32, shown: f32) -> f32 {
+pub(crate) fn relative_error(missed: f32, shown: f32) -> f32 {
     if shown == 0.0 { 0.0 * missed } else { missed / shown }
 }
 
 /// The same of tensors: `missed` is a scalar, what was shown `frames`. It is not finite where `missed` is not.
-pub(super) fn relative_error_of(missed: &Tensor, frames: &Tensor) -> Result<Tensor> {
+pub(crate) fn relative_error_of(missed: &Tensor, frames: &Tensor) -> Result<Tensor> {
     let shown = total(&frames.sqr()?)?;
     let infinite = Tensor::full(f32::INFINITY, shown.shape(), shown.device())?;
     missed / shown.eq(0.0)?.where_cond(&infinite, &shown)?
 }
 
-/// The rows of `frames`, `size` at a time and in their order; the last lot may be shorter.
-pub(crate) fn lots(frames: &Tensor, size: usize) -> Result<Vec<Tensor>> {
+/// The rows of `frames`, `size` at a time and in their order; the last minibatch may be shorter.
+pub(crate) fn minibatches(frames: &Tensor, size: usize) -> Result<Vec<Tensor>> {
     let count = frames.dim(0)?;
     let starts = (0..count).step_by(size.max(1));
     starts.map(|start| frames.narrow(0, start, size.min(count - start))).collect()
@@ -71,9 +71,9 @@ mod tests {
     #[test]
     fn lots_keep_all_frames_in_order() -> Result<()> {
         let frames = Tensor::arange(0u32, 7, &Device::Cpu)?.unsqueeze(1)?;
-        let lots = lots(&frames, 3)?;
-        assert_eq!(lots.iter().map(|lot| lot.dims()[0]).collect::<Vec<_>>(), [3, 3, 1]);
-        assert_eq!(Tensor::cat(&lots, 0)?.to_vec2::<u32>()?, frames.to_vec2::<u32>()?);
+        let minibatches = minibatches(&frames, 3)?;
+        assert_eq!(minibatches.iter().map(|minibatch| minibatch.dims()[0]).collect::<Vec<_>>(), [3, 3, 1]);
+        assert_eq!(Tensor::cat(&minibatches, 0)?.to_vec2::<u32>()?, frames.to_vec2::<u32>()?);
         Ok(())
     }
 

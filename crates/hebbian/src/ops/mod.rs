@@ -1,56 +1,41 @@
-//! The few tensor operations that candle lacks or does slowly, one file each.
+//! Operations that candle lacks or does slowly, and that two or more rules share.
 //!
-//! Each has two bodies: a graph of candle ops, which runs wherever candle does and says what the operation is, and a
-//! CPU kernel. A test holds them equal. Where a GPU would be slow with the graph, or wrong, there is a third, a CUDA kernel
-//! (`kernels/`, with the feature `cuda`), held equal to the CPU's by the tests that run on every device. Kernels choose their instruction set at run time, and since none of them
-//! reorders a sum, they give the same bits whatever the vector width and the number of threads.
+//! The entry point of each checks its arguments and is a graph of candle ops, which says what the operation is and runs
+//! wherever candle does. Beside it lie a CPU kernel and, where a GPU would be slow with the graph, or wrong, a CUDA kernel
+//! (`kernels/`, with the feature `cuda`): `mod.rs`, `cpu.rs` and `cuda.rs` of its folder. Tests hold the bodies equal.
+//! Kernels choose their instruction set at run time, and since none of them reorders a sum, they give the same bits whatever
+//! the vector width and the number of threads.
+//!
+//! Public is what a rule outside this crate needs. Whatever is given to these functions, they refuse it with an error or
+//! compute; no argument leads to a panic, or to memory that is not the arguments' own.
 
-mod anti_hebbian;
-mod basin;
-mod bit_sets;
+mod batch;
+pub(crate) mod check;
 mod competition;
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 mod currents;
-mod exp;
 mod fault;
 mod frames;
-mod invariance_steps;
-mod largest;
-mod lateral;
-mod logistic;
-mod multi_winner_steps;
-mod overlap_counts;
-mod overlap_scores;
 mod row_norms;
 mod running_average;
-mod settling;
 mod signed_power;
-mod symmetric;
 mod top_k;
 mod total;
 
-pub use anti_hebbian::{AntiHebbian, Learnt, Rates};
-pub(crate) use bit_sets::{BitSets, elements_on, words};
+pub use batch::check_batch;
+pub(crate) use batch::check_samples;
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
-pub(crate) use exp::exp;
-pub(crate) use fault::{no_update, size_or_fault, unless_fault, zero_if_finite};
-pub use frames::check_frames;
-pub(crate) use frames::lots;
-pub use invariance_steps::{InvarianceStepped, InvarianceSteps, RowScale, Workspace};
-pub(crate) use largest::{below, largest, smallest};
-pub use logistic::logistic;
-pub use multi_winner_steps::{MultiWinnerStepped, MultiWinnerSteps, Panels};
-pub(crate) use overlap_counts::overlap_counts;
-pub(crate) use overlap_scores::LENGTH_FLOOR;
-pub use overlap_scores::overlap_scores;
+pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
+pub(crate) use frames::{check_frames, minibatches, relative_error, relative_error_of};
+pub(crate) use row_norms::LENGTH_FLOOR;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
 pub(crate) use running_average::running_average_from;
-pub use settling::{Layer, Settling, settle};
-pub use signed_power::{refresh_signed_power, signed_power};
+pub(crate) use signed_power::refresh_signed_power;
+pub(crate) use top_k::rank_row;
 pub use top_k::top_k;
 pub(crate) use total::total;

@@ -1,0 +1,3 @@
+//! What turns rules into networks.
+
+pub mod stack;

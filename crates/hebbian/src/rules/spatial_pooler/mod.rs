@@ -1,0 +1,764 @@
+//! The spatial pooler of Hierarchical Temporal Memory: binary inputs to sparse binary codes.
+//!
+//! Each column has a potential pool of inputs and, for each of them, a permanence in [0, 1]. A synapse is connected from
+//! a threshold on. For each input `x ∈ {0, 1}`, in order:
+//!
+//! ```text
+//! o_c = b_c · #{ i : x_i = 1, permanence_ci >= connected }      the boosted overlap
+//! A   = the columns with the k largest o_c                      ties to the lowest index
+//! permanence_ci ← clip(permanence_ci + increment)  where x_i = 1,  (permanence_ci - decrement)  where x_i = 0,  c ∈ A
+//! a_c ← a_c (T - 1) / T + [c ∈ A] / T                            the activity duty cycle
+//! b_c = exp(strength (mean a - a_c))                             or (target - a_c)
+//! ```
+//!
+//! Columns that are seldom reached by the input may have their permanences raised. Without boosting, learning makes a
+//! code worse: few columns win everything.
+//!
+//! Source: S. Ahmad, J. Hawkins and others, "Spatial Pooling Algorithm Details", in *Biological and Machine
+//! Intelligence* (Numenta), and Y. Cui, S. Ahmad, J. Hawkins, "The HTM Spatial Pooler", Frontiers in Computational
+//! Neuroscience 11 (2017), [doi:10.3389/fncom.2017.00111](https://doi.org/10.3389/fncom.2017.00111); the boost against
+//! the mean and the raising of a fixed share are those of the notebook that this workspace began with.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use hebbian::{LearningRule, Rule, SpatialPooler, SpatialPoolerConfig};
+//! use hebbian_training::Generator;
+//!
+//! let config = SpatialPoolerConfig { units: 50, sparsity: 0.1, ..Default::default() };
+//! let mut pooler = SpatialPooler::new(config, 64, &mut Generator::new(0, "columns"), &Device::Cpu)?;
+//! let input = Tensor::from_iter((0..64).map(|i| (i % 3 == 0) as u8), &Device::Cpu)?.unsqueeze(0)?;
+//!
+//! let before = pooler.encode_indices(&input)?.to_vec2::<u32>()?;
+//! for _ in 0..20 {
+//!     pooler.learn(&input)?;
+//! }
+//! // The columns that won have connected to every input of their pool that is on, and win more clearly.
+//! let winner = before[0][0] as usize;
+//! let permanences = pooler.weights()?.to_vec2::<f32>()?;
+//! assert!(permanences[winner].iter().step_by(3).all(|&p| p == 0.0 || p >= 0.5));
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod bit_region;
+mod bit_sets;
+mod exp;
+mod graph_region;
+mod largest;
+mod overlap_counts;
+mod potential_pool;
+mod synapses;
+
+use std::fmt::Debug;
+
+use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_nn::Module;
+use hebbian_training::{Generator, Invalid, State};
+use serde::{Deserialize, Serialize};
+
+use crate::rule::{Learned, LearningRule, Rule, check_state, is_one};
+use bit_region::BitRegion;
+use graph_region::{GraphRegion, dense};
+pub use potential_pool::PotentialPool;
+
+/// What stands for a column where fewer than `k` won. candle's index operations pass over it.
+pub const NO_COLUMN: u32 = u32::MAX;
+
+/// Starved columns gain this share of the connected threshold.
+const RAISE: f64 = 0.1;
+
+/// What a column's activity is compared with when it is boosted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoostToward {
+    /// The mean activity of all columns, as in the notebook.
+    Mean,
+    /// The sparsity, as in HTM with global inhibition.
+    Target,
+}
+
+/// Which columns have their permanences raised after each input, since the input hardly reaches them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Starved {
+    /// None.
+    Left,
+    /// The `share` of columns with the lowest mean boosted overlap, however large it is: the notebook's way.
+    Lowest {
+        /// In [0, 1].
+        share: f64,
+    },
+    /// Those that are reached less often than `fraction` of the time that the best column is: HTM's way.
+    BelowBest {
+        /// In [0, 1].
+        fraction: f64,
+    },
+}
+
+/// The parameters of [`SpatialPooler`]. The default is the notebook's last setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpatialPoolerConfig {
+    /// Number of columns.
+    pub units: usize,
+    /// Share of the columns that win, rounded down; at least one column.
+    pub sparsity: f64,
+    /// Which inputs each column could connect to.
+    pub pool: PotentialPool,
+    /// Permanence from which a synapse is connected, in (0, 1].
+    pub connected: f64,
+    /// What a winner's permanence gains where the input is on.
+    pub increment: f64,
+    /// What it loses where the input is off.
+    pub decrement: f64,
+    /// Overlap, before boosting, below which a column does not compete; HTM's.
+    pub stimulus_threshold: u32,
+    /// Boosted overlap below which a winner is dropped; the notebook's.
+    pub min_activation: f64,
+    /// What activity is held against.
+    pub boost_toward: BoostToward,
+    /// Boost strength; 0 boosts nothing.
+    pub boost_strength: f64,
+    /// Period T of the activity duty cycle, in inputs.
+    pub activity_period: f64,
+    /// Which columns are helped to synapses.
+    pub starved: Starved,
+    /// Period of the overlap duty cycle, in inputs.
+    pub overlap_period: f64,
+    /// Inputs a step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
+    /// devices on which a step an input is too short: all inputs of a step meet the columns as they were before it, what
+    /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
+    /// does to the results.
+    #[serde(skip_serializing_if = "is_one")]
+    pub minibatch: usize,
+}
+
+impl Default for SpatialPoolerConfig {
+    fn default() -> Self {
+        Self {
+            units: 900,
+            sparsity: 0.04,
+            pool: PotentialPool::Anywhere { fraction: 0.8 },
+            connected: 0.5,
+            increment: 0.1,
+            decrement: 0.03,
+            stimulus_threshold: 0,
+            min_activation: 4.0,
+            boost_toward: BoostToward::Mean,
+            boost_strength: 1.5,
+            activity_period: 1000.0,
+            starved: Starved::Left,
+            overlap_period: 1000.0,
+            minibatch: 1,
+        }
+    }
+}
+
+impl SpatialPoolerConfig {
+    /// Checks every field against its range and names the first that is outside.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let between = "a number from 0 to 1";
+        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
+        let some = share(self.sparsity) && self.active() >= 1;
+        let allowed = format!("above 0, at most 1, and at least one of units ({})", self.units);
+        Invalid::unless(some, "sparsity", self.sparsity, allowed)?;
+        self.pool.validate(self.units)?;
+        let connected = self.connected;
+        Invalid::unless(
+            share(connected) && connected > 0.0,
+            "connected",
+            connected,
+            "a number above 0, at most 1",
+        )?;
+        Invalid::unless(share(self.increment), "increment", self.increment, between)?;
+        Invalid::unless(share(self.decrement), "decrement", self.decrement, between)?;
+        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
+        let least = "a number of at least 0";
+        Invalid::unless(not_negative(self.min_activation), "min_activation", self.min_activation, least)?;
+        Invalid::unless(not_negative(self.boost_strength), "boost_strength", self.boost_strength, least)?;
+        for (field, period) in
+            [("activity_period", self.activity_period), ("overlap_period", self.overlap_period)]
+        {
+            Invalid::unless(not_negative(period) && period >= 1.0, field, period, "a number of at least 1")?;
+        }
+        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
+        match self.starved {
+            Starved::Left => Ok(()),
+            Starved::Lowest { share: value } => {
+                Invalid::unless(share(value), "starved_share", value, between)
+            }
+            Starved::BelowBest { fraction } => {
+                Invalid::unless(share(fraction), "starved_fraction", fraction, between)
+            }
+        }
+    }
+
+    /// How many columns win.
+    pub fn active(&self) -> usize {
+        (self.units as f64 * self.sparsity) as usize
+    }
+
+    /// How many columns are raised under [`Starved::Lowest`].
+    fn lowest(&self) -> usize {
+        match self.starved {
+            Starved::Lowest { share } => (self.units as f64 * share) as usize,
+            _ => 0,
+        }
+    }
+
+    /// The boosted overlap that a winner needs. Columns that do not compete have 0.
+    fn least_activation(&self) -> f32 {
+        let least = self.min_activation as f32;
+        if self.stimulus_threshold > 0 { least.max(f32::MIN_POSITIVE) } else { least }
+    }
+}
+
+/// All that a pooler has learned.
+#[derive(Clone, Debug)]
+struct Columns {
+    /// Permanences `(units, inputs)`, 0 outside the pools.
+    weights: Tensor,
+    /// The potential pools `(units, inputs)` u8.
+    pool: Tensor,
+    /// The activity duty cycles `(units)`.
+    activity: Tensor,
+    /// The overlap duty cycles `(units)`.
+    overlap: Tensor,
+}
+
+impl Columns {
+    fn drawn(config: &SpatialPoolerConfig, inputs: usize, generator: &mut Generator) -> Result<Self> {
+        let pool = config.pool.draw(config.units, inputs, generator)?;
+        let weights = generator.uniform(pool.shape(), 0.0, 1.0, &Device::Cpu)?;
+        Ok(Self {
+            weights: (weights * pool.to_dtype(DType::F32)?)?,
+            pool,
+            activity: Tensor::full(config.sparsity as f32, config.units, &Device::Cpu)?,
+            overlap: Tensor::ones(config.units, DType::F32, &Device::Cpu)?,
+        })
+    }
+
+    fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self {
+            weights: self.weights.to_device(device)?,
+            pool: self.pool.to_device(device)?,
+            activity: self.activity.to_device(device)?,
+            overlap: self.overlap.to_device(device)?,
+        })
+    }
+
+    fn copy(&self) -> Result<Self> {
+        Ok(Self {
+            weights: self.weights.copy()?,
+            pool: self.pool.copy()?,
+            activity: self.activity.copy()?,
+            overlap: self.overlap.copy()?,
+        })
+    }
+
+    /// The columns of a saved state, for any number of inputs. A published pooler's has no pools, and permanences of 0 and 1:
+    /// what is connected is then all that could be.
+    fn checked(config: &SpatialPoolerConfig, mut state: State) -> Result<Self> {
+        let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
+        let shape = (config.units, inputs);
+        let pool = match (state.remove("pool"), state.get("weights")) {
+            (Some(pool), _) => pool,
+            (None, Some(weights)) if is_binary(weights)? => weights.to_dtype(DType::U8)?,
+            _ => bail!("state: tensor `pool` is missing"),
+        };
+        let units = config.units;
+        let duty_cycles = [("activity", units.into()), ("overlap", units.into())];
+        check_state(&state, &[&[("weights", shape.into())][..], &duty_cycles].concat())?;
+        if pool.dims2()? != shape || pool.dtype() != DType::U8 {
+            bail!("state: tensor `pool` is {:?} {:?}, expected U8 {shape:?}", pool.dtype(), pool.dims());
+        }
+        if pool.max_all()?.to_scalar::<u8>()? > 1 {
+            bail!("state: tensor `pool` holds a value other than 0 and 1");
+        }
+        let [weights, activity, overlap] = ["weights", "activity", "overlap"].map(|name| state[name].clone());
+        for (name, tensor, most) in
+            [("weights", &weights, 1.0), ("activity", &activity, f32::MAX), ("overlap", &overlap, f32::MAX)]
+        {
+            let (low, high) = (tensor.min_all()?.to_scalar::<f32>()?, tensor.max_all()?.to_scalar::<f32>()?);
+            if low < 0.0 || high > most {
+                bail!("state: tensor `{name}` reaches from {low} to {high}, allowed: 0 to {most}");
+            }
+        }
+        let outside = (&weights * pool.eq(0u8)?.to_dtype(DType::F32)?)?;
+        if outside.max_all()?.to_scalar::<f32>()? > 0.0 {
+            bail!("state: tensor `weights` has a permanence outside its column's pool");
+        }
+        Ok(Self { weights, pool, activity, overlap })
+    }
+}
+
+/// Whether all values are 0 or 1.
+fn is_binary(tensor: &Tensor) -> Result<bool> {
+    let between = tensor.ne(0f32)?.mul(&tensor.ne(1f32)?)?;
+    Ok(tensor.elem_count() == 0 || between.flatten_all()?.max(0)?.to_scalar::<u8>()? == 0)
+}
+
+/// Columns at work.
+trait Region: Debug + Send + Sync {
+    /// Learns from the rows of `inputs` in order. Returns the winners `(batch, active)` and, as a scalar, how many
+    /// synapses crossed the threshold.
+    fn learn(
+        &mut self,
+        config: &SpatialPoolerConfig,
+        rate_scale: f64,
+        inputs: &Tensor,
+    ) -> Result<(Tensor, Tensor)>;
+
+    /// The winners `(batch, active)` of each row of `inputs`, ascending, [`NO_COLUMN`] last where fewer won.
+    fn encode(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor>;
+
+    /// The boosted overlaps `(batch, units)` of each row of `inputs`.
+    fn overlaps(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor>;
+
+    /// The boost of each column, `(units)`.
+    fn boosts(&self) -> Result<Tensor>;
+
+    /// Copies of what was learned.
+    fn columns(&self) -> Result<Columns>;
+}
+
+fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Region>> {
+    match columns.weights.device().is_cpu() && config.minibatch == 1 {
+        true => Ok(Box::new(BitRegion::new(config, &columns)?)),
+        false => Ok(Box::new(GraphRegion::new(config, columns)?)),
+    }
+}
+
+/// Columns that pool binary inputs into sparse binary codes.
+///
+/// Its state is the permanences `weights (units, inputs)`, the potential pools `pool (units, inputs)` u8 and the duty
+/// cycles `activity (units)` and `overlap (units)`. [`Module::forward`] gives the code of each input, `(batch, units)`
+/// of 0 and 1; [`encode_indices`](Self::encode_indices) the same as indices. Inputs must be 0 or 1, f32 or u8.
+#[derive(Debug)]
+pub struct SpatialPooler {
+    config: SpatialPoolerConfig,
+    rate_scale: f64,
+    inputs: usize,
+    device: Device,
+    region: Box<dyn Region>,
+}
+
+impl SpatialPooler {
+    fn with_columns(config: SpatialPoolerConfig, columns: Columns) -> Result<Self> {
+        let (inputs, device) = (columns.weights.dim(1)?, columns.weights.device().clone());
+        if inputs == 0 {
+            bail!("a pooler needs at least one input");
+        }
+        let region = region(&config, columns)?;
+        Ok(Self { config, rate_scale: 1.0, inputs, device, region })
+    }
+
+    /// The active columns of each row of `inputs (batch, inputs)`: `(batch, k)` u32, ascending, [`NO_COLUMN`] at the end
+    /// where fewer than `k` are active.
+    pub fn encode_indices(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.check(inputs)?;
+        self.region.encode(&self.config, inputs)
+    }
+
+    /// The activity duty cycle of each column, `(units)`: a copy.
+    pub fn activity(&self) -> Result<Tensor> {
+        Ok(self.region.columns()?.activity)
+    }
+
+    /// The boost of each column, `(units)`: what its overlap with the next input is multiplied by.
+    pub fn boosts(&self) -> Result<Tensor> {
+        self.region.boosts()
+    }
+
+    /// The boosted overlap of each column with each row of `inputs (batch, inputs)`, `(batch, units)`.
+    pub fn overlaps(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.check(inputs)?;
+        self.region.overlaps(&self.config, inputs)
+    }
+
+    fn check(&self, inputs: &Tensor) -> Result<()> {
+        match inputs.dims2()? {
+            (_, given) if given == self.inputs => Ok(()),
+            (_, given) => bail!("the pooler takes {} inputs, these rows have {given}", self.inputs),
+        }
+    }
+}
+
+impl Module for SpatialPooler {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        dense(&self.encode_indices(inputs)?, self.config.units)
+    }
+}
+
+impl Rule for SpatialPooler {
+    const NAME: &'static str = "spatial-pooler";
+    type Config = SpatialPoolerConfig;
+
+    /// Columns for `inputs` inputs: pools drawn, permanences uniform in [0, 1), no column more active than another.
+    fn new(
+        config: SpatialPoolerConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
+            bail!("the pools are for images of {expected} inputs, the data has {inputs}");
+        }
+        let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
+        Self::with_columns(config, columns)
+    }
+
+    /// A pooler that goes on from a saved state, on the device of its tensors.
+    fn from_state(config: SpatialPoolerConfig, state: State) -> Result<Self> {
+        config.validate()?;
+        let columns = Columns::checked(&config, state)?;
+        Self::with_columns(config, columns)
+    }
+}
+
+impl LearningRule for SpatialPooler {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!(self.config)
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn units(&self) -> usize {
+        self.config.units
+    }
+
+    fn set_rate_scale(&mut self, scale: f64) {
+        self.rate_scale = scale;
+    }
+
+    /// Passes the codes upward; measures `changed_synapses`, the number that connected or disconnected.
+    fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        self.check(inputs)?;
+        let (winners, changed) = self.region.learn(&self.config, self.rate_scale, inputs)?;
+        let output = dense(&winners, self.config.units)?;
+        Ok(Learned::new(output).with_winners(winners).measured("changed_synapses", changed))
+    }
+
+    /// The permanences, 0 outside the pools.
+    fn weights(&self) -> Result<Tensor> {
+        Ok(self.region.columns()?.weights)
+    }
+
+    fn state(&self) -> Result<State> {
+        let Columns { weights, pool, activity, overlap } = self.region.columns()?;
+        let named = [("weights", weights), ("pool", pool), ("activity", activity), ("overlap", overlap)];
+        Ok(named.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
+    }
+
+    /// Without the pools, and of the permanences only whether they connect: 1 or 0. Codes are the same, learning is not.
+    fn inference_state(&self) -> Result<State> {
+        let mut state = self.state()?;
+        let connected = self.weights()?.ge(self.config.connected as f32)?.to_dtype(DType::F32)?;
+        state.insert("weights".to_owned(), connected);
+        state.remove("pool");
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: State) -> Result<()> {
+        let columns = Columns::checked(&self.config, state)?;
+        if columns.weights.dim(1)? != self.inputs {
+            bail!("state: tensor `weights` has {} inputs, expected {}", columns.weights.dim(1)?, self.inputs);
+        }
+        self.region = region(&self.config, columns.to_device(&self.device)?)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INPUTS: usize = 70;
+
+    fn small() -> SpatialPoolerConfig {
+        SpatialPoolerConfig {
+            units: 40,
+            sparsity: 0.1,
+            min_activation: 1.0,
+            activity_period: 20.0,
+            overlap_period: 20.0,
+            ..Default::default()
+        }
+    }
+
+    fn columns(config: &SpatialPoolerConfig) -> Result<Columns> {
+        Columns::drawn(config, INPUTS, &mut Generator::new(0, "columns"))
+    }
+
+    fn pooler(config: SpatialPoolerConfig) -> Result<SpatialPooler> {
+        SpatialPooler::new(config, INPUTS, &mut Generator::new(0, "columns"), &Device::Cpu)
+    }
+
+    fn inputs(seed: u64, batch: usize) -> Result<Tensor> {
+        Generator::new(seed, "inputs").uniform((batch, INPUTS), 0.0, 1.0, &Device::Cpu)?.lt(0.3)
+    }
+
+    fn refusal<T>(result: Result<T>) -> String {
+        result
+            .err()
+            .map(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_field_outside_its_range_is_named_with_what_is_allowed() {
+        let config = small();
+        let cases = [
+            (SpatialPoolerConfig { units: 0, ..config.clone() }, "units = 0 is not allowed: at least 1"),
+            (
+                SpatialPoolerConfig { sparsity: 0.02, ..config.clone() },
+                "sparsity = 0.02 is not allowed: above 0, at most 1, and at least one of units (40)",
+            ),
+            (
+                SpatialPoolerConfig { pool: PotentialPool::Anywhere { fraction: 0.0 }, ..config.clone() },
+                "pool_fraction = 0 is not allowed",
+            ),
+            (
+                SpatialPoolerConfig { connected: 0.0, ..config.clone() },
+                "connected = 0 is not allowed: a number above 0, at most 1",
+            ),
+            (SpatialPoolerConfig { increment: f64::NAN, ..config.clone() }, "increment = NaN is not allowed"),
+            (
+                SpatialPoolerConfig { activity_period: 0.5, ..config.clone() },
+                "activity_period = 0.5 is not allowed: a number of at least 1",
+            ),
+            (
+                SpatialPoolerConfig { starved: Starved::Lowest { share: 1.5 }, ..config },
+                "starved_share = 1.5 is not allowed: a number from 0 to 1",
+            ),
+        ];
+        for (config, expected) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_not_binary_or_not_as_many_are_refused() -> Result<()> {
+        let mut pooler = pooler(small())?;
+        let gray = Tensor::full(0.5f32, (1, INPUTS), &Device::Cpu)?;
+        let message = refusal(pooler.learn(&gray));
+        assert_eq!(message, "input 0 holds a value other than 0 and 1: binarize the inputs of a pooler");
+        let narrow = Tensor::zeros((1, INPUTS - 1), DType::U8, &Device::Cpu)?;
+        assert_eq!(refusal(pooler.encode_indices(&narrow)), "the pooler takes 70 inputs, these rows have 69");
+        Ok(())
+    }
+
+    #[test]
+    fn equal_columns_win_in_the_order_of_their_index() -> Result<()> {
+        let config = SpatialPoolerConfig { pool: PotentialPool::Anywhere { fraction: 1.0 }, ..small() };
+        let mut state = pooler(config.clone())?.state()?;
+        state.insert("weights".to_owned(), Tensor::ones((40, INPUTS), DType::F32, &Device::Cpu)?);
+        let pooler = SpatialPooler::from_state(config, state)?;
+        assert_eq!(pooler.encode_indices(&inputs(0, 1)?)?.to_vec2::<u32>()?, [[0, 1, 2, 3]]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_input_that_reaches_no_column_has_an_empty_code() -> Result<()> {
+        let blank = Tensor::zeros((2, INPUTS), DType::U8, &Device::Cpu)?;
+        let mut pooler = pooler(small())?;
+        assert_eq!(pooler.encode_indices(&blank)?.to_vec2::<u32>()?, [[NO_COLUMN; 4]; 2]);
+        assert_eq!(pooler.learn(&blank)?.output.sum_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_is_learned_as_a_sequence() -> Result<()> {
+        let (mut whole, mut single) = (pooler(small())?, pooler(small())?);
+        let inputs = inputs(0, 30)?;
+        let codes = whole.learn(&inputs)?.output.to_vec2::<f32>()?;
+        for (row, code) in codes.into_iter().enumerate() {
+            assert_eq!(single.learn(&inputs.narrow(0, row, 1)?)?.output.to_vec2::<f32>()?, [code]);
+        }
+        assert_eq!(whole.weights()?.to_vec2::<f32>()?, single.weights()?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_restored_pooler_has_the_same_codes_and_learns_on_with_the_same_bits() -> Result<()> {
+        let starved = [Starved::Left, Starved::Lowest { share: 0.1 }, Starved::BelowBest { fraction: 0.5 }];
+        for starved in starved {
+            let config = SpatialPoolerConfig { starved, ..small() };
+            let mut learned = pooler(config.clone())?;
+            learned.learn(&inputs(0, 100)?)?;
+            let mut restored = SpatialPooler::from_state(config, learned.state()?)?;
+            let seen = inputs(1, 50)?;
+            assert_eq!(restored.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
+            learned.learn(&seen)?;
+            restored.learn(&seen)?;
+            for (name, tensor) in learned.state()?.into_iter().filter(|(name, _)| name != "pool") {
+                let ours = restored.state()?[&name].flatten_all()?.to_vec1::<f32>()?;
+                assert_eq!(ours, tensor.flatten_all()?.to_vec1::<f32>()?, "{name}, {starved:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_of_connections_alone_has_the_same_codes() -> Result<()> {
+        let mut learned = pooler(small())?;
+        learned.learn(&inputs(0, 100)?)?;
+        let connections = learned.inference_state()?;
+        assert!(is_binary(&connections["weights"])? && !connections.contains_key("pool"));
+        let published = SpatialPooler::from_state(small(), connections)?;
+        let seen = inputs(1, 50)?;
+        assert_eq!(published.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
+        let mut pooler = pooler(small())?;
+        let before = pooler.weights()?.to_vec2::<f32>()?;
+        let with = |name: &str, tensor: Option<Tensor>| -> Result<State> {
+            let mut state = pooler.state()?;
+            state.remove(name);
+            state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
+            Ok(state)
+        };
+        let pool = |value: u8| Tensor::full(value, (40, INPUTS), &Device::Cpu);
+        let refusals = [
+            (with("pool", None)?, "state: tensor `pool` is missing"),
+            (with("activity", None)?, "state: tensor `activity` is missing"),
+            (with("bits", Some(pool(1)?))?, "state: tensor `bits` does not belong to this rule"),
+            (
+                with("pool", Some(pool(0)?))?,
+                "state: tensor `weights` has a permanence outside its column's pool",
+            ),
+            (with("pool", Some(pool(2)?))?, "state: tensor `pool` holds a value other than 0 and 1"),
+            (
+                with("pool", Some(pool(1)?.to_dtype(DType::F32)?))?,
+                "state: tensor `pool` is F32 [40, 70], expected U8 (40, 70)",
+            ),
+            (with("weights", Some((pooler.weights()? + 0.5)?))?, "state: tensor `weights` reaches from"),
+            (
+                with("overlap", Some((Tensor::ones(40, DType::F32, &Device::Cpu)? * -1.0)?))?,
+                "state: tensor `overlap` reaches from -1 to -1",
+            ),
+        ];
+        for (state, expected) in refusals {
+            let message = refusal(pooler.restore(state));
+            assert!(message.starts_with(expected), "{message}");
+            assert_eq!(pooler.weights()?.to_vec2::<f32>()?, before);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn boosting_brings_columns_into_use_that_learning_alone_leaves_out() -> Result<()> {
+        // All inputs are on in the same half and differ in the other: the columns that reach that half best win them all.
+        let half = |rows: usize, of: Result<Tensor>| of?.narrow(1, 0, INPUTS / 2)?.narrow(0, 0, rows);
+        let inputs = Tensor::cat(
+            &[half(50, inputs(0, 50))?, half(50, inputs(1, 50).and_then(|x| x.ones_like()))?],
+            1,
+        )?;
+        let active = |boost_strength: f64| -> Result<usize> {
+            let mut pooler = pooler(SpatialPoolerConfig { boost_strength, ..small() })?;
+            for _ in 0..20 {
+                pooler.learn(&inputs)?;
+            }
+            let wins = pooler.forward(&inputs)?.sum(0)?.to_vec1::<f32>()?;
+            Ok(wins.into_iter().filter(|&wins| wins > 0.0).count())
+        };
+        let (plain, boosted) = (active(0.0)?, active(10.0)?);
+        assert!(boosted > 2 * plain, "{plain} columns without boosting, {boosted} with");
+        Ok(())
+    }
+
+    fn starved() -> impl Strategy<Value = Starved> {
+        prop_oneof![
+            Just(Starved::Left),
+            Just(Starved::Lowest { share: 0.1 }),
+            Just(Starved::BelowBest { fraction: 0.6 }),
+        ]
+    }
+
+    #[test]
+    fn a_minibatch_meets_the_columns_as_they_were_and_sums_what_it_adds() -> Result<()> {
+        let config = SpatialPoolerConfig { minibatch: 5, ..small() };
+        let (mut together, inputs) = (pooler(config)?, inputs(1, 5)?);
+        let begin = together.state()?;
+        let codes = together.encode_indices(&inputs)?.to_vec2::<u32>()?;
+        assert_eq!(together.learn(&inputs)?.winners()?.to_vec2::<u32>()?, codes);
+        // What each input adds on its own, had it been the first.
+        let mut sum = begin["weights"].copy()?;
+        for number in 0..5 {
+            let mut alone = pooler(SpatialPoolerConfig { minibatch: 2, ..small() })?;
+            alone.learn(&inputs.narrow(0, number, 1)?)?;
+            sum = (sum + (alone.weights()? - &begin["weights"])?)?;
+        }
+        // Permanences that reached a bound on their own, or do so together, are not a sum.
+        let weights = together.weights()?.flatten_all()?.to_vec1::<f32>()?;
+        let (mut compared, sum) = (0, sum.flatten_all()?.to_vec1::<f32>()?);
+        for (weight, sum) in weights.iter().zip(&sum).filter(|(weight, _)| **weight > 0.2 && **weight < 0.8) {
+            assert!((weight - sum).abs() < 1e-6, "{weight}, expected {sum}");
+            compared += 1;
+        }
+        assert!(compared > 500, "{compared}");
+        Ok(())
+    }
+
+    #[test]
+    fn minibatches_of_inputs_that_are_not_binary_are_refused_too() -> Result<()> {
+        let mut pooler = pooler(SpatialPoolerConfig { minibatch: 5, ..small() })?;
+        let gray = Tensor::full(0.5f32, (2, INPUTS), &Device::Cpu)?;
+        assert!(refusal(pooler.learn(&gray)).starts_with("input 0 holds a value other than 0 and 1"));
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+        /// Rates that are sums of powers of two keep every permanence exact, so that no rounding decides.
+        #[test]
+        fn bit_sets_and_graph_agree(
+            starved in starved(), stimulus_threshold in 0u32..8, min_activation in 0u32..8, boosted: bool, seed: u64,
+        ) {
+            let config = SpatialPoolerConfig {
+                starved, stimulus_threshold,
+                min_activation: f64::from(min_activation),
+                boost_strength: if boosted { 2.0 } else { 0.0 },
+                boost_toward: if seed.is_multiple_of(2) { BoostToward::Mean } else { BoostToward::Target },
+                increment: 0.125,
+                decrement: 0.0625,
+                ..small()
+            };
+            let mut bits = BitRegion::new(&config, &columns(&config).unwrap()).unwrap();
+            let mut graph = GraphRegion::new(&config, columns(&config).unwrap()).unwrap();
+            let inputs = inputs(seed, 60).unwrap();
+            let (winners, crossings) = bits.learn(&config, 1.0, &inputs).unwrap();
+            let (expected, expected_crossings) = graph.learn(&config, 1.0, &inputs).unwrap();
+            prop_assert_eq!(winners.to_vec2::<u32>().unwrap(), expected.to_vec2::<u32>().unwrap());
+            prop_assert_eq!(crossings.to_scalar::<f32>().unwrap(), expected_crossings.to_scalar::<f32>().unwrap());
+            let codes = [bits.encode(&config, &inputs).unwrap(), graph.encode(&config, &inputs).unwrap()];
+            prop_assert_eq!(codes[0].to_vec2::<u32>().unwrap(), codes[1].to_vec2::<u32>().unwrap());
+            let (ours, reference) = (bits.columns().unwrap(), graph.columns().unwrap());
+            let pairs = [
+                (ours.weights, reference.weights),
+                (ours.activity, reference.activity),
+                (ours.overlap, reference.overlap),
+                (bits.boosts().unwrap(), graph.boosts().unwrap()),
+                (bits.overlaps(&config, &inputs).unwrap(), graph.overlaps(&config, &inputs).unwrap()),
+            ];
+            for (ours, reference) in pairs {
+                let scale = reference.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let difference = (ours - reference).unwrap().abs().unwrap().max_all().unwrap();
+                prop_assert!(difference.to_scalar::<f32>().unwrap() <= 1e-5 * scale);
+            }
+        }
+    }
+}
