@@ -15,10 +15,10 @@ use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,
 };
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, flagged};
+use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
-use hebbian_training::{Checkpoint, Generator, Schedule};
+use hebbian_training::{Generator, Schedule};
 use serde::Serialize;
-use serde_json::json;
 
 /// CompSpec against Krotov-Hopfield, random training images and backprop
 #[derive(Parser, Clone, Serialize)]
@@ -93,8 +93,8 @@ struct Layer {
     weights: Tensor,
     /// Of its units, if it is CompSpec's.
     specialization: Vec<f32>,
-    /// What is saved of it and where, if it learned.
-    checkpoint: Option<(PathBuf, Checkpoint)>,
+    /// What it learned, ready for a readout on powers, and where it is saved.
+    learned: Option<(Model, PathBuf)>,
     learn_seconds: Option<f64>,
     learn_epochs: Option<usize>,
 }
@@ -126,8 +126,8 @@ impl Experiment for Arguments {
         for seed in self.common.all_seeds() {
             for &units in self.common.units.all() {
                 for model in MODELS {
-                    let layer = self.layer(&mut session, seed, units, model)?;
-                    self.compare_readouts(&mut session, seed, units, model, &layer)?;
+                    let mut layer = self.layer(&mut session, seed, units, model)?;
+                    self.compare_readouts(&mut session, seed, units, model, &mut layer)?;
                     if (seed, model) == (self.common.seed, CompSpec::NAME) {
                         drawn.push(layer);
                     }
@@ -204,7 +204,7 @@ impl Arguments {
         seed: u64,
         units: usize,
         model: &str,
-        layer: &Layer,
+        layer: &mut Layer,
     ) -> Result<()> {
         let names = READOUTS.map(|readout| row_name(model, units, readout));
         if names.iter().all(|name| session.has(RunKey { seed, name })) {
@@ -240,7 +240,7 @@ impl Arguments {
                 Ok(Layer {
                     weights,
                     specialization: Vec::new(),
-                    checkpoint: None,
+                    learned: None,
                     learn_seconds: None,
                     learn_epochs: None,
                 })
@@ -262,7 +262,7 @@ impl Arguments {
         session: &mut Session,
         place: RunKey<'_>,
         readout: &str,
-        layer: &Layer,
+        layer: &mut Layer,
         vote: &WinnerTakeAll,
     ) -> Result<Row> {
         let (units, classes) = (layer.weights.dim(0)?, session.data.classes);
@@ -279,11 +279,14 @@ impl Arguments {
             }
             WTA_VOTE => session.evaluate(vote),
             _ => {
-                let train = session.data.train.inputs();
-                let features = Features::fit(FeaturesConfig::default(), layer.weights.clone(), train)?;
                 let readout = SoftmaxRegression::new(units, classes, &session.device)?;
-                let row = session.read_out(place, &features, &readout, &self.power(), true)?;
-                add_readout(&layer.checkpoint, &features, &readout)?;
+                let Some((model, path)) = layer.learned.take() else {
+                    let (weights, train) = (layer.weights.clone(), session.data.train.inputs());
+                    let features = Features::fit(FeaturesConfig::default(), weights, train)?;
+                    return session.read_out(place, &features, &readout, &self.power(), true);
+                };
+                let row = session.read_out(place, model.encoder(), &readout, &self.power(), true)?;
+                model.with_readout(&readout.state()?)?.save(&path)?;
                 Ok(row)
             }
         }
@@ -423,7 +426,7 @@ impl Arguments {
     }
 }
 
-fn learn<R: LearningRule>(
+fn learn<R: LearningRule + 'static>(
     session: &mut Session,
     place: RunKey<'_>,
     mut rule: R,
@@ -432,31 +435,17 @@ fn learn<R: LearningRule>(
     let mut training = session.begin(place, &mut rule, fit)?;
     session.learn(place, &mut training, &mut rule, |_, _| Ok(()))?;
     let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
-    let checkpoint = Some((session.checkpoint_path(place), session.checkpoint(&training, &rule)?));
     let specialization = rule.state()?.get("specialization").map(Tensor::to_vec1).transpose()?;
+    let weights = rule.weights()?;
+    let encoding = Encoding::Power { features: FeaturesConfig::default(), weights: FeatureWeights::Plain };
+    let model = session.model(rule, &training)?.with_encoding(encoding, session.data.train.inputs())?;
     Ok(Layer {
-        weights: rule.weights()?,
+        weights,
         specialization: specialization.unwrap_or_default(),
-        checkpoint,
+        learned: Some((model, session.checkpoint_path(place))),
         learn_seconds,
         learn_epochs: Some(fit.epochs),
     })
-}
-
-/// Adds the best of the readouts to the layer's checkpoint.
-fn add_readout(
-    saved: &Option<(PathBuf, Checkpoint)>,
-    features: &Features,
-    readout: &SoftmaxRegression,
-) -> Result<()> {
-    let Some((path, checkpoint)) = saved else { return Ok(()) };
-    let mut checkpoint = checkpoint.clone();
-    checkpoint.metadata.features = Some(json!(features.config()));
-    checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
-    for (name, tensor) in readout.state()? {
-        checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-    }
-    Ok(checkpoint.save(path)?)
 }
 
 fn main() -> ExitCode {

@@ -5,15 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candle_core::Tensor;
+use candle_nn::Module;
 use clap::{Parser, ValueEnum};
-use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule};
+use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Rule};
 use hebbian_classifier::{
     DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression,
     SoftmaxRegression, confusion_matrix, encode, evaluate, random_images, random_projection,
 };
 use hebbian_experiment::{Common, Data, Experiment, Phase, Row, RunKey, Session, flagged};
+use hebbian_model::Encoding;
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
-use hebbian_training::{Checkpoint, Generator, Schedule};
+use hebbian_training::{Generator, Schedule};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -149,6 +151,14 @@ impl Arguments {
         FeaturesConfig { power: self.feature_power, subtract_mean: self.subtract_mean, scale }
     }
 
+    fn encoding(&self) -> Encoding {
+        let weights = match self.feature_weights {
+            FeatureWeights::Plain => hebbian_model::FeatureWeights::Plain,
+            FeatureWeights::Synapses => hebbian_model::FeatureWeights::Synapses,
+        };
+        Encoding::Power { features: self.features(), weights }
+    }
+
     fn readout(&self) -> DescentConfig {
         DescentConfig {
             epochs: self.common.readout_epochs,
@@ -196,22 +206,15 @@ impl Arguments {
             KrotovHopfield::new(self.rule(), session.data.shape.inputs(), &mut draws, &session.device)?;
         let mut fit = session.begin(place, &mut rule, &self.fit())?;
         session.learn(place, &mut fit, &mut rule, norms)?;
-        let weights = match self.feature_weights {
-            FeatureWeights::Plain => rule.weights()?,
-            FeatureWeights::Synapses => rule.synapses()?,
-        };
-        let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
-        let (row, readout) = self.read_out(session, place, &features)?;
-
-        let mut checkpoint = session.checkpoint(&fit, &rule)?;
-        self.add_readout(&mut checkpoint, &features, &readout)?;
-        checkpoint.save(&session.checkpoint_path(place))?;
+        let model = session.model(rule, &fit)?.with_encoding(self.encoding(), session.data.train.inputs())?;
+        let (row, readout) = self.read_out(session, place, model.encoder())?;
+        let model = model.with_readout(&readout.state()?)?;
+        model.save(&session.checkpoint_path(place))?;
         if session.is_primary(place) {
-            session.draw(
-                "weights.png",
-                &self.receptive_fields(session, &rule.weights()?, "Krotov-Hopfield", self.common.epochs)?,
-            )?;
-            session.draw("confusion.png", &confusion(session, &features, &readout)?)?;
+            let weights = model.rule().weights()?;
+            let picture = self.receptive_fields(session, &weights, "Krotov-Hopfield", self.common.epochs)?;
+            session.draw("weights.png", &picture)?;
+            session.draw("confusion.png", &confusion(session, model.encoder(), &readout)?)?;
         }
         let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
         Ok(Row { learn_seconds, learn_epochs: Some(self.common.epochs), ..row })
@@ -221,27 +224,11 @@ impl Arguments {
         &self,
         session: &mut Session,
         place: RunKey<'_>,
-        features: &Features,
+        features: &dyn Module,
     ) -> Result<(Row, SoftmaxRegression)> {
         let readout = SoftmaxRegression::new(self.units(), session.data.classes, &session.device)?;
         let row = session.read_out(place, features, &readout, &self.readout(), false)?;
         Ok((Row { model: place.name.to_owned(), ..row }, readout))
-    }
-
-    fn add_readout(
-        &self,
-        checkpoint: &mut Checkpoint,
-        features: &Features,
-        readout: &SoftmaxRegression,
-    ) -> Result<()> {
-        let mut config = json!(features.config());
-        config["weights"] = json!(self.feature_weights);
-        checkpoint.metadata.features = Some(config);
-        checkpoint.tensors.insert("feature.scale".to_owned(), features.scale()?);
-        for (name, tensor) in readout.state()? {
-            checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-        }
-        Ok(())
     }
 
     /// The same first weights and batches, whatever the loss.
@@ -338,7 +325,7 @@ fn norms(event: &Event<'_, KrotovHopfield>, line: &mut Map<String, Value>) -> Re
     Ok(())
 }
 
-fn confusion(session: &Session, features: &Features, readout: &SoftmaxRegression) -> Result<Picture> {
+fn confusion(session: &Session, features: &dyn Module, readout: &SoftmaxRegression) -> Result<Picture> {
     let test = &session.data.test;
     let test = test.with_inputs(encode(features, test.inputs())?)?;
     let predictions = evaluate(readout, &test, &Loss::default())?.predictions;

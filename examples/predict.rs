@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use hebbian_datasets::read_idx_labels;
-use hebbian_experiment::{DeviceChoice, ImageSet, Trained, TrainedFrom, tool};
+use hebbian_experiment::{DeviceChoice, ImageSet, TrainedFrom, tool};
+use hebbian_model::Model;
 use hebbian_plots::{Explanation, VotingUnit};
 
 /// Classify images with a trained layer
@@ -57,10 +58,10 @@ const UNITS: usize = 6;
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = arguments.device.open()?;
-    let trained = arguments.from.load(&device)?;
-    let classes =
-        trained.readout_weight()?.context("the checkpoint has no readout, so it knows no classes")?.dim(0)?;
-    let images = ImageSet::read(&arguments.images, trained.image(), arguments.invert);
+    let model = arguments.from.load(&device)?;
+    let classes = model.classes()?.context("the checkpoint has no readout, so it knows no classes")?;
+    let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
+    let images = ImageSet::read(&arguments.images, shape, arguments.invert);
     let labels = match &arguments.labels {
         Some(path) => Some(labels_of(path, &images)?),
         None => images.labels(classes)?,
@@ -73,21 +74,20 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut right = 0;
     for start in (0..images.len()).step_by(PORTION) {
         let portion = pixels.narrow(0, start, PORTION.min(images.len() - start))?;
-        let features = trained.features(&portion)?;
-        let probabilities = trained.probabilities(&features)?;
+        let probabilities = model.probabilities(&portion)?.to_vec2::<f32>()?;
         for (place, probabilities) in probabilities.iter().enumerate() {
             let (image, ranking) = (start + place, ranking(probabilities));
             right += usize::from(labels.as_ref().is_some_and(|labels| labels[image] == ranking[0] as u32));
             if !arguments.quiet {
-                println!("{}  {}", images.names[image], answer(probabilities, &ranking, arguments.top));
+                let answer = answer(&model, probabilities, arguments.top);
+                println!("{}  {answer}", images.names[image]);
             }
         }
         if let Some(folder) = &arguments.explain {
             for image in start..images.len().min(MOST_EXPLAINED).min(start + PORTION) {
                 let row = image - start;
                 let name = Path::new(&images.names[image]).file_name().unwrap_or_default().to_string_lossy();
-                let of_image = (&portion.narrow(0, row, 1)?, &features.narrow(0, row, 1)?);
-                let picture = explain(&trained, &name, of_image, &probabilities[row])?;
+                let picture = explain(&model, &name, &portion.narrow(0, row, 1)?, &probabilities[row])?;
                 picture.save(folder.join(format!("{image:03}-{}.png", name.trim_end_matches(".png"))))?;
             }
         }
@@ -114,21 +114,21 @@ fn ranking(probabilities: &[f32]) -> Vec<usize> {
     classes
 }
 
-fn answer(probabilities: &[f32], ranking: &[usize], top: u16) -> String {
-    let class = |&class: &usize| format!("{class} {:.1} %", 100.0 * probabilities[class]);
-    ranking.iter().take(top.into()).map(class).collect::<Vec<_>>().join("  ")
+fn answer(model: &Model, probabilities: &[f32], top: u16) -> String {
+    let class = |&class: &usize| format!("{} {:.1} %", model.class_name(class), 100.0 * probabilities[class]);
+    ranking(probabilities).iter().take(top.into()).map(class).collect::<Vec<_>>().join("  ")
 }
 
 /// The units with the largest features, those of equal ones that say most about the winning class, and what each adds to the
 /// scores. Only differences between scores count, so that each unit's votes are told from their mean.
 fn explain(
-    trained: &Trained,
+    model: &Model,
     name: &str,
-    (pixels, features): (&Tensor, &Tensor),
+    pixels: &Tensor,
     probabilities: &[f32],
 ) -> Result<hebbian_plots::Picture> {
-    let features = features.flatten_all()?.to_vec1::<f32>()?;
-    let readout = trained.readout_weight()?.context("a readout")?.to_device(&Device::Cpu)?;
+    let features = model.transform(pixels)?.flatten_all()?.to_vec1::<f32>()?;
+    let readout = model.readout_weight()?.context("a readout")?.to_device(&Device::Cpu)?;
     let readout = readout.t()?.contiguous()?.to_vec2::<f32>()?;
     let class = ranking(probabilities)[0];
     let votes = |unit: usize| {
@@ -141,7 +141,7 @@ fn explain(
         features[other].total_cmp(&features[one]).then(say(other).total_cmp(&say(one)))
     });
     let winners: Vec<usize> = order.into_iter().take(UNITS).collect();
-    let weights = trained.rule().weights()?.to_device(&Device::Cpu)?;
+    let weights = model.rule().weights()?.to_device(&Device::Cpu)?;
     let weights = winners.iter().map(|&unit| weights.get(unit)?.to_vec1::<f32>());
     let weights = weights.collect::<candle_core::Result<Vec<_>>>()?;
     let votes: Vec<Vec<f32>> = winners.iter().map(|&unit| votes(unit)).collect();
@@ -151,9 +151,9 @@ fn explain(
         votes,
     });
     let input = hebbian_datasets::transforms::scale(pixels, &Device::Cpu)?.flatten_all()?.to_vec1()?;
-    let shape = trained.image();
+    let shape = model.image().context("images")?;
     let explanation = Explanation {
-        title: format!("{name}: {}", answer(probabilities, &ranking(probabilities), 3)),
+        title: format!("{name}: {}", answer(model, probabilities, 3)),
         input: &input,
         image: (shape.height, shape.width),
         probabilities,

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use clap::{Parser, ValueEnum};
-use hebbian_datasets::ImageFile;
-use hebbian_experiment::{DatasetName, DeviceChoice, ImageSet, Trained, TrainedFrom, dataset_named, tool};
+use hebbian_datasets::{ImageFile, ImageShape};
+use hebbian_experiment::{DatasetName, DeviceChoice, ImageSet, TrainedFrom, dataset_named, tool};
+use hebbian_model::Model;
 
 /// Write the features that a trained layer gives to images
 ///
@@ -90,20 +91,21 @@ struct Images {
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let write = writer_of(&arguments.out)?;
-    let trained = arguments.from.load(&arguments.device.open()?)?;
+    let model = arguments.from.load(&arguments.device.open()?)?;
+    let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
     let images = match arguments.split {
-        Some(set) => of_dataset(&arguments, set, &trained)?,
-        None => of_files(&arguments, &trained)?,
+        Some(set) => of_dataset(&arguments, set, shape)?,
+        None => of_files(&arguments, &model, shape)?,
     };
     if images.pixels.dim(0)? == 0 {
         bail!("there is no image to transform");
     }
-    write(&arguments, &trained, &images)?;
+    write(&arguments, &model, &images)?;
     println!("{}: {} images", arguments.out.display(), images.pixels.dim(0)?);
     Ok(if images.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-type Writer = fn(&Arguments, &Trained, &Images) -> Result<()>;
+type Writer = fn(&Arguments, &Model, &Images) -> Result<()>;
 
 fn writer_of(out: &Path) -> Result<Writer> {
     match out.extension().and_then(|extension| extension.to_str()) {
@@ -113,14 +115,13 @@ fn writer_of(out: &Path) -> Result<Writer> {
     }
 }
 
-fn of_files(arguments: &Arguments, trained: &Trained) -> Result<Images> {
-    let set = ImageSet::read(&arguments.images, trained.image(), arguments.invert);
-    let classes = trained.readout_weight()?.map(|weight| weight.dim(0)).transpose()?;
-    let labels = classes.map(|classes| set.labels(classes)).transpose()?.flatten();
+fn of_files(arguments: &Arguments, model: &Model, shape: ImageShape) -> Result<Images> {
+    let set = ImageSet::read(&arguments.images, shape, arguments.invert);
+    let labels = model.classes()?.map(|classes| set.labels(classes)).transpose()?.flatten();
     Ok(Images { pixels: set.pixels()?, labels, failures: set.failures() })
 }
 
-fn of_dataset(arguments: &Arguments, set: Set, trained: &Trained) -> Result<Images> {
+fn of_dataset(arguments: &Arguments, set: Set, shape: ImageShape) -> Result<Images> {
     let dataset = dataset_named(arguments.dataset, arguments.data_dir.as_deref(), false)?;
     let examples = match set {
         Set::Train => &dataset.train,
@@ -130,41 +131,41 @@ fn of_dataset(arguments: &Arguments, set: Set, trained: &Trained) -> Result<Imag
     let mut noted = false;
     for row in examples.images().to_vec2::<u8>()? {
         let image = ImageFile { shape: dataset.shape, pixels: row };
-        let (image, done) = image.fitted(trained.image())?;
+        let (image, done) = image.fitted(shape)?;
         if !done.is_empty() && !noted {
             noted = true;
             eprintln!("note: {}: {}", dataset.name, done.join(", "));
         }
         pixels.extend(if arguments.invert { image.inverted().pixels } else { image.pixels });
     }
-    let pixels = Tensor::from_vec(pixels, (examples.len(), trained.image().inputs()), &Device::Cpu)?;
+    let pixels = Tensor::from_vec(pixels, (examples.len(), shape.inputs()), &Device::Cpu)?;
     Ok(Images { pixels, labels: Some(examples.labels().to_vec1()?), failures: 0 })
 }
 
 /// Hands the features of all images to `take`, a batch after the other, on the CPU.
 fn transform(
     arguments: &Arguments,
-    trained: &Trained,
+    model: &Model,
     pixels: &Tensor,
     mut take: impl FnMut(&Tensor) -> Result<()>,
 ) -> Result<()> {
     let images = pixels.dim(0)?;
-    let batch = if trained.rule().is_sequential() { images } else { arguments.batch_size as usize };
+    let batch = if model.rule().is_sequential() { images } else { arguments.batch_size as usize };
     for start in (0..images).step_by(batch) {
-        let features = trained.features(&pixels.narrow(0, start, batch.min(images - start))?)?;
+        let features = model.transform(&pixels.narrow(0, start, batch.min(images - start))?)?;
         take(&features.to_dtype(arguments.precision.dtype())?.to_device(&Device::Cpu)?)?;
     }
     Ok(())
 }
 
 /// A batch at a time, so that features may be larger than memory.
-fn write_npy(arguments: &Arguments, trained: &Trained, images: &Images) -> Result<()> {
+fn write_npy(arguments: &Arguments, model: &Model, images: &Images) -> Result<()> {
     let (out, count) = (&arguments.out, images.pixels.dim(0)?);
     let place = || format!("--out {}", out.display());
     let partial = out.with_extension("npy.tmp");
     let mut file = BufWriter::new(File::create(&partial).with_context(place)?);
     let mut begun = false;
-    transform(arguments, trained, &images.pixels, |features| {
+    transform(arguments, model, &images.pixels, |features| {
         if !begun {
             begun = true;
             file.write_all(&npy_header(arguments.precision, (count, features.dim(1)?)))
@@ -194,9 +195,9 @@ fn npy_header(precision: Precision, (rows, columns): (usize, usize)) -> Vec<u8> 
     [b"\x93NUMPY\x01\x00", &length[..], dict.as_bytes()].concat()
 }
 
-fn write_safetensors(arguments: &Arguments, trained: &Trained, images: &Images) -> Result<()> {
+fn write_safetensors(arguments: &Arguments, model: &Model, images: &Images) -> Result<()> {
     let mut batches = Vec::new();
-    transform(arguments, trained, &images.pixels, |features| {
+    transform(arguments, model, &images.pixels, |features| {
         batches.push(features.clone());
         Ok(())
     })?;

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use example::{Example, checkpoint, metrics_lines, refusal, results, test_accuracies};
 use hebbian::Registry;
-use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, encode, evaluate};
-use hebbian_datasets::{Dataset, SplitSizes, transforms};
+use hebbian_classifier::FeaturesConfig;
+use hebbian_datasets::{Dataset, SplitSizes};
+use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_training::Checkpoint;
 use tempfile::TempDir;
 
@@ -76,20 +77,15 @@ fn a_run_leaves_a_table_results_metrics_pictures_and_a_checkpoint() -> Result<()
 #[test]
 fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
     let (_folder, out) = finished()?;
-    let checkpoint = Checkpoint::load(&out.join("checkpoint.safetensors"), &Device::Cpu)?;
-    let mut config = checkpoint.metadata.features.clone().context("features")?;
-    let weights = config.as_object_mut().context("an object")?.remove("weights");
-    assert_eq!(weights, Some("plain".into()));
-    let config: FeaturesConfig = serde_json::from_value(config)?;
-    let rule = Registry::builtin().from_checkpoint(&checkpoint)?;
-    let features = Features::with_scale(config, rule.weights()?, &checkpoint.tensors["feature.scale"])?;
-    let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
+    let model = Model::load(&out.join("checkpoint.safetensors"), &Registry::builtin(), &Device::Cpu)?;
+    let encoding = Encoding::Power { features: FeaturesConfig::default(), weights: FeatureWeights::Plain };
+    assert_eq!(model.encoding(), &encoding);
 
     let sizes = SplitSizes { test: Some(1000), ..SplitSizes::default() };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let inputs = encode(&features, &transforms::scale(test.images(), &Device::Cpu)?)?;
-    let judged = evaluate(&readout, &Labeled::new(inputs, test.labels().clone())?, &Loss::default())?;
-    assert_eq!(test_accuracies(&out)?[0], judged.accuracy);
+    let (answers, labels) = (model.predict(test.images())?, test.labels().to_vec1::<u32>()?);
+    let right = answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
+    assert_eq!(test_accuracies(&out)?[0], right as f64 / 1000.0);
     Ok(())
 }
 

@@ -12,12 +12,13 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor, safetensors::load};
 use example::{Example, refusal};
 use hebbian::{
-    CompSpec, CompSpecConfig, Fit, FitConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
-    KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry,
-    Rule, SpatialPooler, SpatialPoolerConfig, Stack,
+    CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
+    KrotovHopfieldConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry, Rule,
+    SpatialPooler, SpatialPoolerConfig, Stack,
 };
 use hebbian_classifier::{Features, FeaturesConfig, Labeled, Loss, SoftmaxRegression, encode, evaluate};
 use hebbian_datasets::{Dataset, transforms};
+use hebbian_model::{Model, Preprocess};
 use hebbian_training::{Checkpoint, Generator};
 use tempfile::TempDir;
 
@@ -79,11 +80,9 @@ fn write_digit(path: &Path, pixels: &[u8]) -> Result<()> {
 /// The features of images, and how many of them are classified right, by the library alone.
 fn by_the_library(pixels: &[Vec<u8>], labels: &[u32]) -> Result<(Tensor, usize)> {
     let checkpoint = Checkpoint::load(&checkpoint_path(), &Device::Cpu)?;
-    let mut config = checkpoint.metadata.features.clone().context("features")?;
-    config.as_object_mut().context("an object")?.remove("weights");
-    let config: FeaturesConfig = serde_json::from_value(config)?;
     let weights = Registry::builtin().from_checkpoint(&checkpoint)?.weights()?;
-    let features = Features::with_scale(config, weights, &checkpoint.tensors["feature.scale"])?;
+    let scale = &checkpoint.tensors["feature.scale"];
+    let features = Features::with_scale(FeaturesConfig::default(), weights, scale)?;
     let readout = SoftmaxRegression::from_state(&checkpoint.part("readout"))?;
     let images = Tensor::from_vec(pixels.concat(), (pixels.len(), 784), &Device::Cpu)?;
     let features = encode(&features, &transforms::scale(&images, &Device::Cpu)?)?;
@@ -239,6 +238,20 @@ fn an_unknown_published_layer_is_answered_with_those_that_there_are() -> Result<
 }
 
 #[test]
+fn classes_with_names_are_answered_by_their_names() -> Result<()> {
+    let (folder, (pixels, labels)) = (tempfile::tempdir()?, digits()?);
+    let (image, named) = (folder.path().join("image.png"), folder.path().join("named.safetensors"));
+    write_digit(&image, &pixels[0])?;
+    let names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    let model = Model::load(&checkpoint_path(), &Registry::builtin(), &Device::Cpu)?;
+    model.with_class_names(names.map(str::to_owned).to_vec())?.save(&named)?;
+    let output = PREDICT.command().arg("--checkpoint").arg(&named).arg(&image).output()?;
+    let expected = format!("image.png  {} ", names[labels[0] as usize]);
+    assert!(text(&output)?.0.contains(&expected), "{output:?}");
+    Ok(())
+}
+
+#[test]
 fn transform_writes_the_librarys_features_whatever_the_batch() -> Result<()> {
     let (folder, (pixels, labels)) = (tempfile::tempdir()?, digits()?);
     let images = folder.path().join("images");
@@ -327,22 +340,20 @@ fn transform_gives_what_the_forward_of_every_rule_gives_even_where_images_are_a_
     let pixels = Tensor::from_vec(pixels[..30].concat(), (30, 784), &Device::Cpu)?;
     for rule in rules()? {
         let name = rule.name();
-        let mut checkpoint = Fit::new(FitConfig::default(), 0)?.checkpoint(&*rule)?;
-        let inputs = match name {
-            SpatialPooler::NAME => {
-                checkpoint.metadata.features = Some(serde_json::json!({"binarize": "above:30"}));
-                transforms::binarize(&pixels, transforms::Threshold::Above(30), &Device::Cpu)?
-            }
-            _ => transforms::scale(&pixels, &Device::Cpu)?,
+        let preprocess = match name {
+            SpatialPooler::NAME => Preprocess::Binarize(transforms::Threshold::Above(30)),
+            _ => Preprocess::Scale,
         };
+        let model = Model::new(rule)?.with_preprocess(preprocess);
         let (path, out) = (folder.path().join("checkpoint.safetensors"), folder.path().join("features.npy"));
-        checkpoint.save(&path)?;
+        model.save(&path)?;
         let mut command = TRANSFORM.command();
         command.arg("--checkpoint").arg(&path).arg("--out").arg(&out).arg("--batch-size=7").arg(&images);
         let output = command.output()?;
         ensure!(output.status.success(), "{name}: {output:?}");
-        let difference = (Tensor::read_npy(&out)? - rule.forward(&inputs)?)?.abs()?.max_all()?;
-        let difference = difference.to_scalar::<f32>()?;
+        let difference =
+            (Tensor::read_npy(&out)? - model.rule().forward(&preprocess.apply(&pixels, &Device::Cpu)?)?)?;
+        let difference = difference.abs()?.max_all()?.to_scalar::<f32>()?;
         assert!(difference < 1e-4, "{name}: {difference}");
     }
     Ok(())

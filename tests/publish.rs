@@ -11,8 +11,7 @@ use candle_core::Device;
 use example::{Example, refusal, results};
 use hebbian::Registry;
 use hebbian_datasets::Dataset;
-use hebbian_experiment::Trained;
-use hebbian_training::Checkpoint;
+use hebbian_model::Model;
 use serde_json::{Value, json};
 
 const TRAINING: Example = Example {
@@ -144,13 +143,17 @@ fn the_committed_page_is_what_the_committed_numbers_give() -> Result<()> {
     Ok(())
 }
 
+fn load(path: &Path) -> Result<Model> {
+    Ok(Model::load(path, &Registry::builtin(), &Device::Cpu)?)
+}
+
 /// The test images that a published file gets right, by the library.
 fn right(path: &Path) -> Result<usize> {
-    let trained = Trained::load(path, &Device::Cpu)?;
+    let model = load(path)?;
     let test = Dataset::mnist()?.test;
     let mut right = 0;
     for start in (0..10_000).step_by(1000) {
-        let answers = trained.classes(&test.images().narrow(0, start, 1000)?)?;
+        let answers = model.predict(&test.images().narrow(0, start, 1000)?)?;
         let labels = test.labels().narrow(0, start, 1000)?.to_vec1::<u32>()?;
         right += answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
     }
@@ -181,8 +184,7 @@ fn a_layer_of_halves_has_the_accuracy_that_its_card_states() -> Result<()> {
     let whole = fs::metadata(run.join("checkpoint.safetensors"))?.len();
     assert!(fs::metadata(&path)?.len() < whole * 51 / 100);
     // Whatever loads a checkpoint loads it.
-    let checkpoint = Checkpoint::load(&path, &Device::Cpu)?;
-    assert_eq!(Registry::builtin().from_checkpoint(&checkpoint)?.weights()?.dims(), [100, 784]);
+    assert_eq!(load(&path)?.rule().weights()?.dims(), [100, 784]);
     Ok(())
 }
 
@@ -199,9 +201,8 @@ fn a_pooler_of_bits_has_the_codes_of_the_whole_one() -> Result<()> {
             .contains("| `rule.weights` | u8, bits of 784 columns | 784 x 98 |")
     );
     let pixels = Dataset::mnist()?.test.images().narrow(0, 0, 1000)?;
-    let codes = |path: &Path| -> Result<Vec<Vec<f32>>> {
-        Ok(Trained::load(path, &Device::Cpu)?.features(&pixels)?.to_vec2::<f32>()?)
-    };
+    let codes =
+        |path: &Path| -> Result<Vec<Vec<f32>>> { Ok(load(path)?.transform(&pixels)?.to_vec2::<f32>()?) };
     assert_eq!(codes(&path)?, codes(&run.join("checkpoint.safetensors"))?);
     let whole = fs::metadata(run.join("checkpoint.safetensors"))?.len();
     assert!(fs::metadata(&path)?.len() < whole / 20);

@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use example::{Example, results};
 use hebbian::Registry;
-use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{Dataset, SplitSizes};
-use hebbian_training::Checkpoint;
+use hebbian_model::Model;
 
 const EXAMPLE: Example = Example {
     name: "spatial_pooler",
@@ -51,16 +50,13 @@ fn a_pooler_loaded_from_its_checkpoint_has_the_accuracy_that_was_reported() -> R
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
     EXAMPLE.succeed(&out, &[])?;
-    let checkpoint = Checkpoint::load(&out.join("checkpoint.safetensors"), &Device::Cpu)?;
-    let pooler = Registry::builtin().from_checkpoint(&checkpoint)?;
-    let readout = checkpoint.part("readout");
+    let model = Model::load(&out.join("checkpoint.safetensors"), &Registry::builtin(), &Device::Cpu)?;
 
     let sizes = SplitSizes { train: Some(2000), validation: 1000, test: Some(1000) };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let codes = pooler.forward(&binarize(test.images(), Threshold::Above(30), &Device::Cpu)?)?;
-    let scores = codes.matmul(&readout["weight"].t()?)?.broadcast_add(&readout["bias"])?;
-    let right = scores.argmax(1)?.eq(test.labels())?.to_dtype(candle_core::DType::F32)?;
-    let accuracy = f64::from(right.mean_all()?.to_scalar::<f32>()?);
+    let (answers, labels) = (model.predict(test.images())?, test.labels().to_vec1::<u32>()?);
+    let right = answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
+    let accuracy = right as f64 / 1000.0;
 
     let (rows, _) = results(&out)?;
     let reported = rows.last().and_then(|row| row["test_accuracy"].as_f64()).context("an accuracy")?;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use hebbian::{Rule as _, SpatialPooler};
-use hebbian_training::Checkpoint;
+use hebbian_model::Encoding;
+use hebbian_training::{Checkpoint, Training};
 use serde_json::Value;
 
 /// What a card is made from.
@@ -12,6 +12,7 @@ pub struct Card<'a> {
     pub name: &'a str,
     /// As the file has it.
     pub checkpoint: &'a Checkpoint,
+    pub encoding: &'a Encoding,
     pub dataset: &'a str,
     /// Test images that the file's layer got right, that the whole layer got right, and how many there are; none without a
     /// readout.
@@ -50,12 +51,13 @@ impl Card<'_> {
     }
 
     fn training(&self) -> String {
-        let metadata = &self.checkpoint.metadata;
         let data = &self.results["dataset"];
         let images = data["train"].as_u64().map_or(String::new(), |images| format!("{images} images of "));
         let commit = self.commit.map(|commit| format!(", commit {commit}")).unwrap_or_default();
-        let seed = metadata.generator.seed;
-        format!("{images}{}, {} epochs, seed {seed}{commit}; {}", self.dataset, metadata.epoch, metadata.fit)
+        let Some(Training { fit, epoch, generator, .. }) = &self.checkpoint.metadata.training else {
+            return format!("{images}{}{commit}", self.dataset);
+        };
+        format!("{images}{}, {epoch} epochs, seed {}{commit}; {fit}", self.dataset, generator.seed)
     }
 
     fn result(&self) -> String {
@@ -73,6 +75,10 @@ impl Card<'_> {
 
     fn rust(&self) -> String {
         let name = self.name;
+        let use_it = match self.judged {
+            Some(_) => "let classes = model.predict(&images)?; // of u8 pixels (images, inputs)",
+            None => "let layer = model.rule(); // a candle_nn::Module, inputs as in training",
+        };
         let answers = match self.judged {
             Some(_) => format!(
                 "\nOr from the command line:\n\n```sh\ncargo run --release --example predict -- --pretrained {name} IMAGES...\n```\n"
@@ -84,8 +90,9 @@ impl Card<'_> {
         format!(
             "\n## From Rust\n\n```rust,ignore\n\
              let file = std::path::Path::new(\"pretrained/{name}.safetensors\");\n\
-             let checkpoint = hebbian_training::Checkpoint::load(file, &candle_core::Device::Cpu)?;\n\
-             let layer = hebbian::Registry::builtin().from_checkpoint(&checkpoint)?; // a candle_nn::Module, inputs as in training\n\
+             let registry = hebbian::Registry::builtin();\n\
+             let model = hebbian_model::Model::load(file, &registry, &candle_core::Device::Cpu)?;\n\
+             {use_it}\n\
              ```\n{answers}"
         )
     }
@@ -100,7 +107,10 @@ impl Card<'_> {
             }
             Some(_) => {
                 text += if self.dataset == "mnist" { MNIST } else { IDX_FOLDER };
-                text += if self.checkpoint.metadata.rule == SpatialPooler::NAME { POOLER } else { POWER };
+                text += match self.encoding {
+                    Encoding::Power { .. } => POWER,
+                    _ => CODES,
+                };
                 text += "print(np.mean(classes == labels))\n";
             }
         }
@@ -152,9 +162,10 @@ images = idx("t10k-images-idx3-ubyte", 16).reshape(len(labels), -1)
 "#;
 
 const POWER: &str = r#"
-features = about["features"]
+encoding = about["model"]["encoding"]["power"]
+features = encoding["features"]
 w = tensors["rule.weights"].astype(np.float32)
-if features.get("weights") == "synapses":
+if encoding["weights"] == "synapses":
     w = np.sign(w) * np.abs(w) ** (about["config"]["p"] - 1)
 x = images.astype(np.float32) / 255
 if features["subtract_mean"]:
@@ -164,8 +175,9 @@ h = np.maximum(x @ w.T, 0) ** features["power"] / tensors["feature.scale"]
 classes = (h @ tensors["readout.weight"].astype(np.float32).T + tensors["readout.bias"]).argmax(1)
 "#;
 
-const POOLER: &str = r#"
-config, threshold = about["config"], about["features"]["binarize"]
+/// The answers of a pooler, the one published layer whose readout sees what its `forward` gives.
+const CODES: &str = r#"
+config, threshold = about["config"], about["model"]["preprocess"]["binarize"]
 connected = np.unpackbits(tensors["rule.weights"], axis=1)[:, :images.shape[1]].astype(np.float32)
 activity, active = tensors["rule.activity"], int(config["units"] * config["sparsity"])
 towards = np.float32(config["sparsity"]) if config["boost_toward"] == "target" else activity.mean()

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use hebbian::{Rule as _, SpatialPooler};
+use hebbian::Registry;
 use hebbian_datasets::Examples;
-use hebbian_experiment::{DatasetName, DeviceChoice, Trained, dataset_named};
-use hebbian_training::{Checkpoint, replace_file};
+use hebbian_experiment::{DatasetName, DeviceChoice, dataset_named};
+use hebbian_model::Model;
+use hebbian_training::replace_file;
 use serde_json::Value;
 use toml::Table;
 
@@ -49,8 +49,9 @@ const PORTION: usize = 1000;
 pub fn publish(arguments: &Arguments) -> Result<()> {
     let Run { run, name } = &arguments.run;
     let device = arguments.device.open()?;
-    let whole = Checkpoint::load(&run.join(&arguments.checkpoint), &Device::Cpu)?;
-    let small = shrunk(&whole)?;
+    let registry = Registry::builtin();
+    let whole = Model::load(&run.join(&arguments.checkpoint), &registry, &device)?;
+    let small = whole.shrunk()?;
     let folder = &arguments.pretrained;
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let path = folder.join(format!("{name}.safetensors"));
@@ -59,21 +60,22 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     let settings = run.join("config.toml");
     let settings: Table = read(&settings)?.parse().with_context(|| settings.display().to_string())?;
     let dataset = settings.get("dataset").and_then(toml::Value::as_str).unwrap_or("mnist");
-    let judged = match whole.part("readout").is_empty() {
-        true => None,
-        false => {
+    let judged = match whole.readout() {
+        None => None,
+        Some(_) => {
             let name = DatasetName::from_str(dataset, false).map_err(anyhow::Error::msg)?;
             let dir = arguments.data_dir.clone();
             let dir = dir.or_else(|| Some(PathBuf::from(settings.get("data_dir")?.as_str()?)));
             let test = dataset_named(name, dir.as_deref(), false)?.test;
-            let full = judge(&Trained::from_checkpoint(&on(&whole, &device)?, &device)?, &test)?;
-            Some((judge(&Trained::load(&path, &device)?, &test)?, full, test.len()))
+            let written = Model::load(&path, &registry, &device)?;
+            Some((judge(&written, &test)?, judge(&whole, &test)?, test.len()))
         }
     };
     let results: Value = serde_json::from_str(&read(&run.join("results.json"))?)?;
     let card = Card {
         name,
         checkpoint: &small,
+        encoding: whole.encoding(),
         dataset: results["dataset"]["name"].as_str().unwrap_or(dataset),
         judged,
         results: &results,
@@ -94,48 +96,13 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Weights as halves, and those of a pooler, of which only what is connected counts, as bits. A layer without a readout, which
-/// nothing could be judged by, keeps all its bits.
-fn shrunk(whole: &Checkpoint) -> Result<Checkpoint> {
-    let mut small = whole.clone();
-    if whole.part("readout").is_empty() {
-        return Ok(small);
-    }
-    if whole.metadata.rule == SpatialPooler::NAME {
-        let connected = whole.metadata.config.get("connected").and_then(Value::as_f64);
-        let connected = connected.context("the pooler's config has no `connected`")? as f32;
-        let Some(permanences) = small.tensors.get_mut("rule.weights") else {
-            bail!("the pooler's checkpoint has no `rule.weights`")
-        };
-        let inputs = permanences.dim(1)?;
-        *permanences = permanences.ge(connected)?.to_dtype(DType::F32)?;
-        small.tensors.remove("rule.pool");
-        small.metadata.bits.insert("rule.weights".to_owned(), inputs);
-    }
-    for (name, tensor) in &mut small.tensors {
-        let is_matrix = tensor.rank() == 2 && tensor.dtype() == DType::F32;
-        if is_matrix && !small.metadata.bits.contains_key(name) {
-            *tensor = tensor.to_dtype(DType::F16)?;
-        }
-    }
-    Ok(small)
-}
-
-fn on(checkpoint: &Checkpoint, device: &Device) -> Result<Checkpoint> {
-    let mut moved = checkpoint.clone();
-    for tensor in moved.tensors.values_mut() {
-        *tensor = tensor.to_device(device)?;
-    }
-    Ok(moved)
-}
-
 /// How many of the examples it classifies right.
-fn judge(trained: &Trained, examples: &Examples) -> Result<usize> {
+fn judge(model: &Model, examples: &Examples) -> Result<usize> {
     let labels = examples.labels().to_vec1::<u32>()?;
     let mut right = 0;
     for start in (0..examples.len()).step_by(PORTION) {
         let size = PORTION.min(examples.len() - start);
-        let answers = trained.classes(&examples.images().narrow(0, start, size)?)?;
+        let answers = model.predict(&examples.images().narrow(0, start, size)?)?;
         right += answers.iter().zip(&labels[start..]).filter(|(answer, label)| answer == label).count();
     }
     Ok(right)

@@ -15,6 +15,7 @@ use hebbian_classifier::{LogisticRegression, LogisticRegressionConfig, SparseBin
 use hebbian_datasets::transforms::{Threshold, binarize};
 use hebbian_datasets::{ImageShape, gray};
 use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};
+use hebbian_model::Preprocess;
 use hebbian_training::{Generator, Schedule};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -300,16 +301,12 @@ impl Arguments {
         codes.train = recorded.unwrap_or(codes.train);
         let (row, readout) = self.read_out(&session.data, &codes)?;
 
-        let mut checkpoint = session.checkpoint(&fit, &pooler)?;
-        checkpoint.metadata.features = Some(json!({"binarize": self.binarize.to_string()}));
-        for (name, tensor) in readout.state()? {
-            checkpoint.tensors.insert(format!("readout.{name}"), tensor);
-        }
-        checkpoint.save(&session.checkpoint_path(key))?;
         if session.is_primary(key) {
             session.draw("weights.png", &permanences(session, &pooler)?)?;
             session.draw("overlaps.png", &overlaps(session, &pooler, &self.pooler(&session.data).pool)?)?;
         }
+        let model = session.model(pooler, &fit)?.with_preprocess(Preprocess::Binarize(self.binarize));
+        model.with_readout(&readout.state()?)?.save(&session.checkpoint_path(key))?;
         let seconds = session.metrics.seconds(key, Phase::Learn);
         let mut row = codes.measure(Row { model: key.name.to_owned(), ..row });
         let samples =

@@ -1,6 +1,6 @@
 //! What the readout sees of a hidden layer.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_sparse::{Panels, SparseRows};
 use hebbian_training::Invalid;
@@ -96,10 +96,12 @@ impl Features {
         &self.config
     }
 
+    /// Bits, u8, are numbers here.
     fn unit_length(&self, inputs: &Tensor) -> Result<Tensor> {
+        let inputs = inputs.to_dtype(DType::F32)?;
         let inputs = match self.config.subtract_mean {
             true => inputs.broadcast_sub(&inputs.mean_keepdim(1)?)?,
-            false => inputs.clone(),
+            false => inputs,
         };
         let length = inputs.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(FLOOR)?;
         inputs.broadcast_div(&length)
@@ -206,6 +208,15 @@ mod tests {
         assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4);
         let blank = features.forward(&inputs().narrow(0, 0, 1)?.zeros_like()?)?;
         assert_eq!(blank.to_vec2::<f32>()?, [[0.0; 5]]);
+        Ok(())
+    }
+
+    #[test]
+    fn inputs_of_bits_have_the_features_of_the_same_numbers() -> Result<()> {
+        let features = Features::fit(FeaturesConfig::default(), weights(), &inputs())?;
+        let bits = inputs().ge(0.5)?;
+        let expected = features.forward(&bits.to_dtype(DType::F32)?)?.to_vec2::<f32>()?;
+        assert_eq!(features.forward(&bits)?.to_vec2::<f32>()?, expected);
         Ok(())
     }
 

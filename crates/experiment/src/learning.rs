@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use candle_core::Error;
 use hebbian::{Event, Fit, FitConfig, LearningRule, Measured, Report};
+use hebbian_datasets::ImageShape;
+use hebbian_model::{Description, Model};
 use hebbian_training::{Checkpoint, Observer};
 use serde_json::{Map, Value, json};
 
@@ -60,15 +62,16 @@ impl<D: Subject> Session<D> {
         Ok(())
     }
 
-    /// What `rule` has learned in `fit`, and what images it takes.
-    pub fn checkpoint<R: LearningRule>(&self, fit: &Fit, rule: &R) -> Result<Checkpoint> {
-        Ok(checkpoint(fit, rule, self.image()?)?)
+    /// What `rule` has learned in `fit` as a model of the session's images, to be completed and saved.
+    pub fn model(&self, rule: impl LearningRule, fit: &Fit) -> Result<Model> {
+        Ok(Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()))
     }
 
-    /// Height, width and values per pixel of what is learned from.
-    fn image(&self) -> Result<[usize; 3]> {
+    /// The shape of what is learned from.
+    fn image(&self) -> Result<ImageShape> {
         let (height, width) = self.data.image();
-        Ok([height, width, self.data.inputs().dim(1)? / (height * width).max(1)])
+        let channels = self.data.inputs().dim(1)? / (height * width).max(1);
+        Ok(ImageShape { height, width, channels })
     }
 }
 
@@ -81,7 +84,7 @@ struct Recorder<'a, W> {
     bar: LearningBar,
     film: Option<FilmRecorder>,
     checkpoint: PathBuf,
-    image: [usize; 3],
+    image: ImageShape,
     metrics: &'a mut Metrics,
 }
 
@@ -125,9 +128,10 @@ where
     }
 }
 
-fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: [usize; 3]) -> candle_core::Result<Checkpoint> {
+/// What `rule` has learned in `fit`, and what images it takes.
+fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: ImageShape) -> candle_core::Result<Checkpoint> {
     let mut checkpoint = fit.checkpoint(rule)?;
-    checkpoint.metadata.image = Some(image);
+    Description::of_images(image).write(&mut checkpoint);
     Ok(checkpoint)
 }
 

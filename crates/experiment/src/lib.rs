@@ -63,4 +63,4 @@ pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use run_key::RunKey;
 pub use session::Session;
-pub use trained::{Trained, TrainedFrom};
+pub use trained::TrainedFrom;

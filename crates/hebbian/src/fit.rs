@@ -28,8 +28,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Result, Tensor, bail};
 use hebbian_training::{
-    Batches, Checkpoint, FORMAT, Generator, Invalid, Metadata, Observer, Progress, Schedule, State,
-    all_finite,
+    Batches, Checkpoint, Generator, Invalid, Metadata, Observer, Progress, Schedule, Training, all_finite,
 };
 use serde::{Deserialize, Serialize};
 
@@ -166,7 +165,8 @@ impl Fit {
         checkpoint: &Checkpoint,
     ) -> Result<Self> {
         let fresh = Self::new(config, seed)?;
-        let Metadata { rule: name, config, fit, generator, epoch, step, .. } = &checkpoint.metadata;
+        let Metadata { rule: name, config, .. } = &checkpoint.metadata;
+        let Training { fit, generator, .. } = training_of(checkpoint)?;
         let same = |what: &str, theirs: String, ours: String| match theirs == ours {
             true => Ok(()),
             false => bail!("the checkpoint's {what} is {theirs}, this run's is {ours}"),
@@ -176,7 +176,7 @@ impl Fit {
         same("fit", fit.to_string(), serde_json::json!(fresh.config).to_string())?;
         same("seed", generator.seed.to_string(), seed.to_string())?;
         rule.restore(checkpoint.part("rule"))?;
-        Ok(Self { shuffles: Generator::at(*generator), epoch: *epoch, step: *step, ..fresh })
+        Ok(fresh.at(training_of(checkpoint)?))
     }
 
     /// The training that `checkpoint` was taken from and its rule, one of the `registry`, with nothing else to be known.
@@ -184,12 +184,17 @@ impl Fit {
         checkpoint: &Checkpoint,
         registry: &Registry,
     ) -> Result<(Self, Box<dyn LearningRule>)> {
-        let Metadata { fit, generator, epoch, step, .. } = &checkpoint.metadata;
-        let config = FitConfig::deserialize(fit)
+        let training = training_of(checkpoint)?;
+        let config = FitConfig::deserialize(&training.fit)
             .map_err(|error| candle_core::Error::msg(format!("the checkpoint's fit: {error}")))?;
-        let fit = Self::new(config, generator.seed)?;
-        let fit = Self { shuffles: Generator::at(*generator), epoch: *epoch, step: *step, ..fit };
+        let fit = Self::new(config, training.generator.seed)?.at(training);
         Ok((fit, registry.from_checkpoint(checkpoint)?))
+    }
+
+    /// The same training where it stood once.
+    fn at(self, training: &Training) -> Self {
+        let &Training { generator, epoch, step, .. } = training;
+        Self { shuffles: Generator::at(generator), epoch, step, ..self }
     }
 
     /// Epochs finished.
@@ -291,23 +296,29 @@ impl Fit {
         candle_core::Error::msg(format!("epoch {}, step {}: {error}", self.epoch + 1, self.step + 1))
     }
 
-    /// All that is needed to go on from here, between two epochs.
-    pub fn checkpoint<R: LearningRule + ?Sized>(&self, rule: &R) -> Result<Checkpoint> {
-        let tensors = rule.state()?.into_iter().map(|(name, tensor)| (format!("rule.{name}"), tensor));
-        let metadata = Metadata {
-            format: FORMAT,
-            rule: rule.name().to_owned(),
-            config: rule.config(),
+    /// Where the training stands: what a checkpoint of its rule must say for the training to go on.
+    pub fn training(&self) -> Training {
+        Training {
             fit: serde_json::json!(self.config),
             epoch: self.epoch,
             step: self.step,
             generator: self.shuffles.state(),
-            features: None,
-            image: None,
-            bits: Default::default(),
-        };
-        Ok(Checkpoint { metadata, tensors: tensors.collect::<State>() })
+        }
     }
+
+    /// All that is needed to go on from here, between two epochs.
+    pub fn checkpoint<R: LearningRule + ?Sized>(&self, rule: &R) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::new(rule.name(), rule.config(), rule.state()?);
+        checkpoint.metadata.training = Some(self.training());
+        Ok(checkpoint)
+    }
+}
+
+fn training_of(checkpoint: &Checkpoint) -> Result<&Training> {
+    let Some(training) = &checkpoint.metadata.training else {
+        bail!("the checkpoint is of a rule that no training made, so there is none to go on with")
+    };
+    Ok(training)
 }
 
 /// Checks that `inputs` are finite f32, or u8, and names the first example that is not.
@@ -475,15 +486,19 @@ mod tests {
         let other_fit = FitConfig { epochs: 4, ..CONFIG };
         let mut other_rule = checkpoint.clone();
         other_rule.metadata.rule = "foldiak".to_owned();
+        let mut untrained = checkpoint.clone();
+        untrained.metadata.training = None;
         let refusals = [
             Fit::resume(other_fit, 4, &mut rule, checkpoint),
             Fit::resume(CONFIG, 5, &mut rule, checkpoint),
             Fit::resume(CONFIG, 4, &mut rule, &other_rule),
+            Fit::resume(CONFIG, 4, &mut rule, &untrained),
         ];
         let expected = [
             "the checkpoint's fit is",
             "the checkpoint's seed is 4, this run's is 5",
             "the checkpoint's rule",
+            "the checkpoint is of a rule that no training made",
         ];
         for (refused, expected) in refusals.into_iter().zip(expected) {
             let message = refused.unwrap_err().to_string();

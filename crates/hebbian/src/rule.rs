@@ -65,10 +65,21 @@ pub trait LearningRule: Module + Any + Send + Sync {
     /// A copy of the weights `(units, inputs)`, whatever the layout that the rule works in.
     fn weights(&self) -> Result<Tensor>;
 
+    /// A copy of what the units respond with, `(units, inputs)`, for a rule that learns through a function of its weights.
+    fn synapses(&self) -> Result<Tensor> {
+        self.weights()
+    }
+
     /// Copies of all that the rule has learned. What can be derived from it is not in it.
     fn state(&self) -> Result<State>;
 
-    /// The same, into an earlier copy of this rule's own. A rule that is stacked under others overrides it to write in
+    /// Copies of what [`Module::forward`] needs, in a form that makes the rule again: without what only learning needs,
+    /// where the rule can do without.
+    fn inference_state(&self) -> Result<State> {
+        self.state()
+    }
+
+    /// The same as [`state`](Self::state), into an earlier copy of this rule's own. A rule that is stacked under others overrides it to write in
     /// place: a stack keeps such a copy of every step, to take the step back if a rule further up fails.
     fn copy_state(&self, into: &mut State) -> Result<()> {
         *into = self.state()?;

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::packed_bits::{pack, unpack};
-use crate::{GeneratorState, all_finite, replace_file};
+use crate::{GeneratorState, all_finite, format1, replace_file};
 
 /// Named tensors: what a rule, a readout or a whole run consists of.
 pub type State = BTreeMap<String, Tensor>;
 
-/// The version of the checkpoint's layout that this crate writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version of the file's layout that this crate writes. It reads those before it too.
+pub const FORMAT: u32 = 2;
 
 /// The one metadata entry of the file. One, since safetensors keeps metadata in a hash map, whose order would make
 /// the bytes of two equal checkpoints differ.
@@ -34,6 +34,7 @@ pub struct Checkpoint {
 
 /// All that a checkpoint says beside its tensors. No times, paths, devices or thread counts: equal runs give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// The version of the layout, see [`FORMAT`].
     pub format: u32,
@@ -41,6 +42,23 @@ pub struct Metadata {
     pub rule: String,
     /// The rule's config.
     pub config: Value,
+    /// How the rule was trained; none for a rule that no training made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
+    /// Tensors of zeros and ones that lie in the file as bits, `numpy.packbits(tensor, axis=1)`, and how many columns each
+    /// has. In memory they are f32 like all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bits: BTreeMap<String, usize>,
+    /// What the rule is part of: how its inputs are prepared and what its outputs are for. Whoever makes models of rules
+    /// writes and reads it; a training has no use for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Value>,
+}
+
+/// Where a training stands between two epochs: what it takes to go on exactly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
     /// How the rule is trained: whatever a resumed run must agree with.
     pub fit: Value,
     /// Epochs finished.
@@ -49,16 +67,6 @@ pub struct Metadata {
     pub step: usize,
     /// Where the generator of the shuffles stands.
     pub generator: GeneratorState,
-    /// How inputs become the readout's features, once there is a readout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub features: Option<Value>,
-    /// Height, width and values a pixel of the image that an input is, where it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<[usize; 3]>,
-    /// Tensors of zeros and ones that lie in the file as bits, `numpy.packbits(tensor, axis=1)`, and how many columns each
-    /// has. In memory they are f32 like all others.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub bits: BTreeMap<String, usize>,
 }
 
 /// Why a checkpoint was not written or read. Each names the file.
@@ -89,6 +97,21 @@ impl From<CheckpointError> for candle_core::Error {
 }
 
 impl Checkpoint {
+    /// A rule called `rule`, of a `config` and a `state`.
+    pub fn new(rule: &str, config: Value, state: State) -> Self {
+        let metadata = Metadata {
+            format: FORMAT,
+            rule: rule.to_owned(),
+            config,
+            training: None,
+            bits: BTreeMap::new(),
+            model: None,
+        };
+        let mut checkpoint = Self { metadata, tensors: State::new() };
+        checkpoint.add("rule", state);
+        checkpoint
+    }
+
     /// Writes the checkpoint in the place of the file at `path`, which is there whole at every moment.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let malformed = |error: &dyn std::fmt::Display| CheckpointError::Malformed {
@@ -109,7 +132,7 @@ impl Checkpoint {
     /// Reads the checkpoint at `path` and moves its tensors to `device`. What was saved as f16 comes as f32.
     ///
     /// Whatever the bytes, this ends with a checkpoint of this [`FORMAT`] whose tensors are finite, or with an error
-    /// that says what is wrong. What the tensors must be called and how large they must be, their owner knows.
+    /// that says what is wrong. A file of format 1 is read as if it had been written today. What the tensors must be called and how large they must be, their owner knows.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
         let bytes =
             std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
@@ -133,6 +156,12 @@ impl Checkpoint {
         });
         let tensors = tensors.collect::<Result<_, String>>()?;
         Ok(Self { metadata, tensors })
+    }
+
+    /// Adds the tensors of `state`, their names with `prefix` and a dot before them: what [`part`](Self::part) gives back.
+    pub fn add(&mut self, prefix: &str, state: State) {
+        let named = state.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor));
+        self.tensors.extend(named);
     }
 
     /// The tensors whose names begin with `prefix` and a dot, without both.
@@ -162,12 +191,13 @@ fn first_line(error: &candle_core::Error) -> String {
 
 fn parse_metadata(entry: &str) -> Result<Metadata, String> {
     let value: Value = serde_json::from_str(entry).map_err(|error| format!("metadata: {error}"))?;
-    match value.get("format").and_then(Value::as_u64) {
-        Some(format) if format == u64::from(FORMAT) => {}
-        Some(format) => return Err(format!("format {format}, but this version reads format {FORMAT}")),
+    let metadata = match value.get("format").and_then(Value::as_u64) {
+        Some(1) => format1::upgraded(value),
+        Some(format) if format == u64::from(FORMAT) => serde_json::from_value(value),
+        Some(format) => return Err(format!("format {format}, but this version reads formats 1 to {FORMAT}")),
         None => return Err("metadata: no format number".to_owned()),
-    }
-    serde_json::from_value(value).map_err(|error| format!("metadata: {error}"))
+    };
+    metadata.map_err(|error| format!("metadata: {error}"))
 }
 
 fn check_finite(name: &str, tensor: &Tensor) -> Result<(), String> {
@@ -187,23 +217,19 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let weights = Generator::new(0, "test").normal((3, 4), 0.0, 1.0, &Device::Cpu).unwrap();
-        let metadata = Metadata {
-            format: FORMAT,
-            rule: "krotov-hopfield".to_owned(),
-            config: serde_json::json!({"units": 3, "p": 2.5}),
+        let bias = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
+        let config = serde_json::json!({"units": 3, "p": 2.5});
+        let mut checkpoint =
+            Checkpoint::new("krotov-hopfield", config, State::from([("weights".into(), weights)]));
+        checkpoint.add("readout", State::from([("bias".into(), bias)]));
+        checkpoint.metadata.training = Some(Training {
             fit: serde_json::json!({"epochs": 20}),
             epoch: 2,
             step: 1200,
             generator: Generator::new(u64::MAX, "shuffle").state(),
-            features: None,
-            image: None,
-            bits: BTreeMap::new(),
-        };
-        let bias = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
-        Checkpoint {
-            metadata,
-            tensors: State::from([("rule.weights".into(), weights), ("readout.bias".into(), bias)]),
-        }
+        });
+        checkpoint.metadata.model = Some(serde_json::json!({"image": [2, 2, 1]}));
+        checkpoint
     }
 
     fn written() -> Vec<u8> {
@@ -270,12 +296,12 @@ mod tests {
     #[test]
     fn another_format_is_refused_by_its_number() {
         let mut other = checkpoint();
-        other.metadata.format = 2;
+        other.metadata.format = 3;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint.safetensors");
         other.save(&path).unwrap();
         let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
-        assert!(error.ends_with("format 2, but this version reads format 1"), "{error}");
+        assert!(error.ends_with("format 3, but this version reads formats 1 to 2"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod batches;
 mod checkpoint;
 mod durable;
 mod finite;
+mod format1;
 mod invalid;
 mod observer;
 mod packed_bits;
@@ -28,7 +29,7 @@ mod random;
 mod schedule;
 
 pub use batches::Batches;
-pub use checkpoint::{Checkpoint, CheckpointError, FORMAT, Metadata, State};
+pub use checkpoint::{Checkpoint, CheckpointError, FORMAT, Metadata, State, Training};
 pub use durable::replace_file;
 pub use finite::all_finite;
 pub use invalid::Invalid;

@@ -183,6 +183,15 @@ fn ends(epochs: &[usize]) -> impl Iterator<Item = usize> {
     })
 }
 
+/// The states of all layers under the layers' numbers.
+fn joined(states: impl Iterator<Item = Result<State>>) -> Result<State> {
+    let mut all = State::new();
+    for (layer, state) in states.enumerate() {
+        all.extend(state?.into_iter().map(|(name, tensor)| (format!("{layer}.{name}"), tensor)));
+    }
+    Ok(all)
+}
+
 fn part(state: &State, layer: usize) -> State {
     let prefix = format!("{layer}.");
     let named = state.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?, tensor)));
@@ -283,11 +292,11 @@ impl LearningRule for Stack {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        for (layer, rule) in self.rules.iter().enumerate() {
-            state.extend(rule.state()?.into_iter().map(|(name, tensor)| (format!("{layer}.{name}"), tensor)));
-        }
-        Ok(state)
+        joined(self.rules.iter().map(|rule| rule.state()))
+    }
+
+    fn inference_state(&self) -> Result<State> {
+        joined(self.rules.iter().map(|rule| rule.inference_state()))
     }
 
     fn restore(&mut self, state: State) -> Result<()> {

@@ -106,13 +106,6 @@ impl KrotovHopfield {
         Ok(Self { config, rate_scale: 1.0, weights, currents, last_update })
     }
 
-    /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
-    pub fn synapses(&self) -> Result<Tensor> {
-        let synapses = self.weights.zeros_like()?;
-        refresh_signed_power(&synapses, &self.weights, self.config.p - 1.0, None)?;
-        Ok(synapses)
-    }
-
     /// The p-norm of each unit's weights, `(units)`: 1 once a unit has converged.
     pub fn norms(&self) -> Result<Tensor> {
         self.weights.abs()?.powf(self.config.p)?.sum(1)?.powf(1.0 / self.config.p)
@@ -201,6 +194,13 @@ impl LearningRule for KrotovHopfield {
 
     fn weights(&self) -> Result<Tensor> {
         self.weights.copy()
+    }
+
+    /// The weights as the currents of learning see them, `sign(w) |w|^(p-1)`, `(units, inputs)`: a copy.
+    fn synapses(&self) -> Result<Tensor> {
+        let synapses = self.weights.zeros_like()?;
+        refresh_signed_power(&synapses, &self.weights, self.config.p - 1.0, None)?;
+        Ok(synapses)
     }
 
     fn state(&self) -> Result<State> {

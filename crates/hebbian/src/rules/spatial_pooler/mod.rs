@@ -477,6 +477,15 @@ impl LearningRule for SpatialPooler {
         Ok(kept.map(|(name, tensor)| (name.to_owned(), tensor)).collect())
     }
 
+    /// Without the pools, and of the permanences only whether they connect: 1 or 0. Codes are the same, learning is not.
+    fn inference_state(&self) -> Result<State> {
+        let mut state = self.state()?;
+        let connected = self.weights()?.ge(self.config.connected as f32)?.to_dtype(DType::F32)?;
+        state.insert("weights".to_owned(), connected);
+        state.remove("pool");
+        Ok(state)
+    }
+
     fn restore(&mut self, state: State) -> Result<()> {
         let can_learn = has_permanences(&state);
         let columns = Columns::checked(&self.config, state)?;
@@ -625,11 +634,9 @@ mod tests {
     fn a_state_of_connections_alone_has_the_same_codes() -> Result<()> {
         let mut learned = pooler(small())?;
         learned.learn(&inputs(0, 100)?)?;
-        let mut state = learned.state()?;
-        let connected = state["weights"].ge(small().connected as f32)?.to_dtype(DType::F32)?;
-        state.insert("weights".to_owned(), connected);
-        state.remove("pool");
-        let mut published = SpatialPooler::from_state(small(), state)?;
+        let connections = learned.inference_state()?;
+        assert!(is_binary(&connections["weights"])? && !connections.contains_key("pool"));
+        let mut published = SpatialPooler::from_state(small(), connections)?;
         let seen = inputs(1, 50)?;
         assert_eq!(published.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
         let refused = refusal(published.learn(&seen));
