@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write(path, rule, config, state, batches, step):
@@ -31,8 +31,7 @@ def write(path, rule, config, state, batches, step):
         tensors[f"trace.{name}"] = np.stack([state[name] for state in states]).astype(np.float32)
     if winners[0] is not None:
         tensors["trace.winners"] = np.stack(winners).astype(np.uint32)
-    about = {"format": FORMAT, "rule": rule, "config": config, "fit": {}, "epoch": 0, "step": 0,
-             "generator": {"seed": 0, "stream": 0, "position": 0}}
+    about = {"format": FORMAT, "rule": rule, "config": config}
     save_file(tensors, path, metadata={"hebbian": json.dumps(about)})
 
 
