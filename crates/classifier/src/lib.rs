@@ -20,6 +20,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod adam;
 mod argmax;

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod array_dir;
 mod bars;

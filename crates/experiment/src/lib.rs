@@ -30,6 +30,7 @@
 //!
 //! Every flag is also a key of the TOML that `--config` reads and of the `config.toml` that a run leaves behind.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod config_file;

@@ -24,6 +24,7 @@
 //! The choice is made by counting, never by timing, and each sum runs over the inputs in their order: the same numbers
 //! give the same bits, whatever the number of threads.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod panels;
 mod rows;

@@ -15,6 +15,7 @@
 //! assert_eq!(batches.len(), 3); // the remainder of 100 waits for another epoch
 //! ```
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod batches;
 mod checkpoint;

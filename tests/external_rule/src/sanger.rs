@@ -10,6 +10,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::Module;
+use hebbian::ops::check_batch;
 use hebbian::{Learned, LearningRule, Rule, check_finite, check_state};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
@@ -101,11 +102,12 @@ impl LearningRule for Sanger {
 
     /// Passes y upward; measures `largest_update`, the largest change of a weight. No unit wins.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        let (batch, _) = check_batch(inputs, self.inputs())?;
         let outputs = self.forward(inputs)?;
         let products = outputs.t()?.matmul(&outputs)?;
         let lower = products.mul(&Tensor::tril2(self.config.units, DType::F32, inputs.device())?)?;
         let direction = (outputs.t()?.matmul(inputs)? - lower.matmul(&self.weights)?)?;
-        let rate = self.config.learning_rate * self.rate_scale / inputs.dim(0)? as f64;
+        let rate = self.config.learning_rate * self.rate_scale / batch as f64;
         let update = (direction * rate)?;
         let weights = (&self.weights + &update)?;
         if inputs.device().is_cpu() {

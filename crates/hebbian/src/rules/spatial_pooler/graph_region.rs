@@ -5,9 +5,7 @@ use candle_core::{DType, Result, Tensor, bail};
 use super::bit_region::check_binary;
 use super::overlap_counts::overlap_counts;
 use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
-use crate::ops::{
-    minibatches, no_update, running_average_from, size_or_fault, top_k, total, unless_fault, zero_if_finite,
-};
+use crate::ops::{minibatches, no_update, running_average_from, size_or_fault, top_k, total, unless_fault};
 
 #[derive(Debug)]
 pub(super) struct GraphRegion {
@@ -110,8 +108,11 @@ impl GraphRegion {
             Starved::Left => Ok(None),
             Starved::Lowest { .. } => {
                 let overlap = mean(boosted)?;
+                self.columns.overlap = overlap.clone();
+                if config.lowest() == 0 {
+                    return Ok(None);
+                }
                 let lowest = top_k(&overlap.neg()?.unsqueeze(0)?, config.lowest())?;
-                self.columns.overlap = overlap;
                 dense(&lowest, config.units)?.squeeze(0).map(Some)
             }
             Starved::BelowBest { fraction } => {
@@ -150,12 +151,10 @@ impl Region for GraphRegion {
         if inputs.dim(0)? == 0 {
             bail!("there is no input to learn from");
         }
-        if inputs.device().is_cpu() {
-            check_binary(inputs)?;
-        }
+        check_binary_here(inputs)?;
         let inputs = inputs.to_dtype(DType::F32)?;
         let before = self.columns.clone();
-        let mut crossings = zero_if_finite(&inputs)?;
+        let mut crossings = zero_if_binary(&inputs)?;
         let mut winners = Vec::new();
         for inputs in minibatches(&inputs, config.minibatch)? {
             let (won, crossed) = self.learn_minibatch(config, anneal, &inputs)?;
@@ -177,10 +176,12 @@ impl Region for GraphRegion {
     }
 
     fn encode(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor> {
+        check_binary_here(inputs)?;
         ascending(&self.compete(config, &inputs.to_dtype(DType::F32)?)?.winners)
     }
 
     fn overlaps(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor> {
+        check_binary_here(inputs)?;
         Ok(self.compete(config, &inputs.to_dtype(DType::F32)?)?.boosted)
     }
 
@@ -191,6 +192,17 @@ impl Region for GraphRegion {
     fn columns(&self) -> Result<Columns> {
         self.columns.copy()
     }
+}
+
+/// Refuses inputs that are not 0 or 1 where they can be read at no cost.
+fn check_binary_here(inputs: &Tensor) -> Result<()> {
+    if inputs.device().is_cpu() { check_binary(inputs) } else { Ok(()) }
+}
+
+/// A scalar 0 on the device of `inputs` if all are 0 or 1, or else a value that is not a number.
+fn zero_if_binary(inputs: &Tensor) -> Result<Tensor> {
+    let off = total(&(inputs * inputs.affine(-1.0, 1.0)?)?.abs()?)?;
+    off.gt(0.0)?.where_cond(&(off.ones_like()? * f64::NAN)?, &(off * 0.0)?)
 }
 
 fn ascending(winners: &Tensor) -> Result<Tensor> {

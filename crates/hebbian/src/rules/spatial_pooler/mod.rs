@@ -195,13 +195,13 @@ impl SpatialPoolerConfig {
 
     /// How many columns win.
     pub fn active(&self) -> usize {
-        (self.units as f64 * self.sparsity) as usize
+        share_of(self.units, self.sparsity)
     }
 
     /// How many columns are raised under [`Starved::Lowest`].
     fn lowest(&self) -> usize {
         match self.starved {
-            Starved::Lowest { share } => (self.units as f64 * share) as usize,
+            Starved::Lowest { share } => share_of(self.units, share),
             _ => 0,
         }
     }
@@ -211,6 +211,17 @@ impl SpatialPoolerConfig {
         let least = self.min_activation as f32;
         if self.stimulus_threshold > 0 { least.max(f32::MIN_POSITIVE) } else { least }
     }
+}
+
+/// How many of `units` their `share` is, rounded down; 0.29 of 100 is 29, whatever digits the product lost.
+fn share_of(units: usize, share: f64) -> usize {
+    const LOST: f64 = 1e-9;
+    (units as f64 * share + LOST) as usize
+}
+
+/// Whether a state has permanences, and not connections alone, as that of a published pooler.
+fn has_permanences(state: &State) -> bool {
+    state.contains_key("pool")
 }
 
 /// All that a pooler has learned.
@@ -341,16 +352,18 @@ pub struct SpatialPooler {
     inputs: usize,
     device: Device,
     region: Box<dyn Region>,
+    /// Whether permanences are known; a published pooler has nothing but connections.
+    can_learn: bool,
 }
 
 impl SpatialPooler {
-    fn with_columns(config: SpatialPoolerConfig, columns: Columns) -> Result<Self> {
+    fn with_columns(config: SpatialPoolerConfig, columns: Columns, can_learn: bool) -> Result<Self> {
         let (inputs, device) = (columns.weights.dim(1)?, columns.weights.device().clone());
         if inputs == 0 {
             bail!("a pooler needs at least one input");
         }
         let region = region(&config, columns)?;
-        Ok(Self { config, rate_scale: 1.0, inputs, device, region })
+        Ok(Self { config, rate_scale: 1.0, inputs, device, region, can_learn })
     }
 
     /// The active columns of each row of `inputs (batch, inputs)`: `(batch, k)` u32, ascending, [`NO_COLUMN`] at the end
@@ -406,14 +419,15 @@ impl Rule for SpatialPooler {
             bail!("the pools are for images of {expected} inputs, the data has {inputs}");
         }
         let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
-        Self::with_columns(config, columns)
+        Self::with_columns(config, columns, true)
     }
 
     /// A pooler that goes on from a saved state, on the device of its tensors.
     fn from_state(config: SpatialPoolerConfig, state: State) -> Result<Self> {
         config.validate()?;
+        let can_learn = has_permanences(&state);
         let columns = Columns::checked(&config, state)?;
-        Self::with_columns(config, columns)
+        Self::with_columns(config, columns, can_learn)
     }
 }
 
@@ -441,6 +455,11 @@ impl LearningRule for SpatialPooler {
     /// Passes the codes upward; measures `changed_synapses`, the number that connected or disconnected.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         self.check(inputs)?;
+        if !self.can_learn {
+            bail!(
+                "this pooler was published as connections without permanences, from which it cannot learn on"
+            );
+        }
         let (winners, changed) = self.region.learn(&self.config, self.rate_scale, inputs)?;
         let output = dense(&winners, self.config.units)?;
         Ok(Learned::new(output).with_winners(winners).measured("changed_synapses", changed))
@@ -454,7 +473,8 @@ impl LearningRule for SpatialPooler {
     fn state(&self) -> Result<State> {
         let Columns { weights, pool, activity, overlap } = self.region.columns()?;
         let named = [("weights", weights), ("pool", pool), ("activity", activity), ("overlap", overlap)];
-        Ok(named.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
+        let kept = named.into_iter().filter(|(name, _)| self.can_learn || *name != "pool");
+        Ok(kept.map(|(name, tensor)| (name.to_owned(), tensor)).collect())
     }
 
     /// Without the pools, and of the permanences only whether they connect: 1 or 0. Codes are the same, learning is not.
@@ -467,11 +487,13 @@ impl LearningRule for SpatialPooler {
     }
 
     fn restore(&mut self, state: State) -> Result<()> {
+        let can_learn = has_permanences(&state);
         let columns = Columns::checked(&self.config, state)?;
         if columns.weights.dim(1)? != self.inputs {
             bail!("state: tensor `weights` has {} inputs, expected {}", columns.weights.dim(1)?, self.inputs);
         }
         self.region = region(&self.config, columns.to_device(&self.device)?)?;
+        self.can_learn = can_learn;
         Ok(())
     }
 }
@@ -614,10 +636,53 @@ mod tests {
         learned.learn(&inputs(0, 100)?)?;
         let connections = learned.inference_state()?;
         assert!(is_binary(&connections["weights"])? && !connections.contains_key("pool"));
-        let published = SpatialPooler::from_state(small(), connections)?;
+        let mut published = SpatialPooler::from_state(small(), connections)?;
         let seen = inputs(1, 50)?;
         assert_eq!(published.forward(&seen)?.to_vec2::<f32>()?, learned.forward(&seen)?.to_vec2::<f32>()?);
+        let refused = refusal(published.learn(&seen));
+        assert!(
+            refused.starts_with("this pooler was published as connections without permanences"),
+            "{refused}"
+        );
+        assert!(!published.state()?.contains_key("pool"));
         Ok(())
+    }
+
+    #[test]
+    fn a_share_that_is_no_column_raises_none_in_either_body() -> Result<()> {
+        for minibatch in [1, 4] {
+            let config = |starved| SpatialPoolerConfig { starved, minibatch, ..small() };
+            let mut none = pooler(config(Starved::Lowest { share: 0.001 }))?;
+            let mut left = pooler(config(Starved::Left))?;
+            none.learn(&inputs(0, 40)?)?;
+            left.learn(&inputs(0, 40)?)?;
+            assert_eq!(none.weights()?.to_vec2::<f32>()?, left.weights()?.to_vec2::<f32>()?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn inputs_that_are_not_binary_are_refused_by_every_body_before_anything_moves() -> Result<()> {
+        for minibatch in [1, 4] {
+            let mut pooler = pooler(SpatialPoolerConfig { minibatch, ..small() })?;
+            let before = pooler.weights()?.to_vec2::<f32>()?;
+            let halves = (inputs(0, 8)?.to_dtype(DType::F32)? * 0.5)?;
+            for refused in [
+                refusal(pooler.learn(&halves)),
+                refusal(pooler.forward(&halves)),
+                refusal(pooler.overlaps(&halves)),
+            ] {
+                assert!(refused.contains("holds a value other than 0 and 1"), "{refused}");
+            }
+            assert_eq!(pooler.weights()?.to_vec2::<f32>()?, before);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_share_of_the_columns_does_not_lose_one_to_rounding() {
+        assert_eq!(share_of(100, 0.29), 29);
+        assert_eq!(share_of(40, 0.99), 39);
     }
 
     #[test]

@@ -87,9 +87,11 @@ fn square(center: [usize; 2], image: [usize; 2], radius: usize, wrap: bool) -> V
     let reach = |axis: usize| -> Vec<usize> {
         let (at, size) = (center[axis], image[axis]);
         match wrap {
-            true if 2 * radius + 1 >= size => (0..size).collect(),
+            true if radius.saturating_mul(2) >= size => (0..size).collect(),
             true => (0..=2 * radius).map(|step| (at + size - radius + step) % size).collect(),
-            false => (at.saturating_sub(radius)..(at + radius + 1).min(size)).collect(),
+            false => {
+                (at.saturating_sub(radius)..at.saturating_add(radius).saturating_add(1).min(size)).collect()
+            }
         }
     };
     let columns = reach(1);
@@ -115,6 +117,14 @@ mod tests {
         let sizes = sizes(&PotentialPool::Anywhere { fraction: 0.8 }, 50, 784)?;
         let mean = sizes.iter().sum::<f32>() / 50.0 / 784.0;
         assert!((mean - 0.8).abs() < 0.01, "{mean}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_square_however_large_is_the_image() -> Result<()> {
+        for wrap in [true, false] {
+            assert_eq!(sizes(&neighborhood(usize::MAX, wrap, 1.0), 784, 784)?, vec![784.0; 784]);
+        }
         Ok(())
     }
 
