@@ -76,6 +76,8 @@ fn bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     Ok(std::fs::read(path).unwrap())
 }
 
+type Change<'a> = &'a dyn Fn(&mut Checkpoint);
+
 fn refusal<T>(result: Result<T>) -> String {
     result
         .err()
@@ -254,7 +256,7 @@ fn a_file_that_holds_no_such_model_is_refused_by_its_name_and_the_reason() -> Re
             model[key.as_str()] = value.clone();
         }
     };
-    let cases: [(&dyn Fn(&mut Checkpoint), &str); 6] = [
+    let cases: [(Change<'_>, &str); 6] = [
         (&model("colour", 3.into()), "the checkpoint's model: unknown field `colour`"),
         (&model("image", vec![5, 5, 1].into()), "the layer takes 16 inputs, but its images have 5 x 5"),
         (&model("encoding", "code".into()), "the checkpoint's model: unknown variant `code`"),

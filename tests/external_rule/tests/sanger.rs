@@ -13,6 +13,7 @@ use hebbian::{
 };
 use hebbian_classifier::{DescentConfig, Labeled, Loss, SoftmaxRegression, evaluate, train};
 use hebbian_datasets::{Dataset, transforms};
+use hebbian_model::{Model, Preprocess};
 use hebbian_training::{Checkpoint, Generator, Schedule};
 
 const UNITS: usize = 12;
@@ -167,7 +168,7 @@ fn a_step_that_would_not_be_finite_is_refused_and_changes_nothing() -> Result<()
 }
 
 #[test]
-fn a_readout_on_it_tells_digits_apart() -> Result<()> {
+fn a_readout_on_it_tells_digits_apart_and_goes_with_it_into_a_file() -> Result<()> {
     let digits = digits(2000)?;
     let mut rule = sanger()?;
     Fit::new(fit_config(), 0)?.run(&mut rule, digits.inputs(), &mut [])?;
@@ -175,8 +176,15 @@ fn a_readout_on_it_tells_digits_apart() -> Result<()> {
     let readout = SoftmaxRegression::new(UNITS, 10, &Device::Cpu)?;
     let config = DescentConfig { epochs: 20, learning_rate: 0.01, ..Default::default() };
     train(&readout, &config, 0, &features, &[], &mut [])?;
-    let accuracy = evaluate(&readout, &features, &Loss::default())?.accuracy;
-    assert!(accuracy > 0.6, "{accuracy}");
+    let evaluated = evaluate(&readout, &features, &Loss::default())?;
+    assert!(evaluated.accuracy > 0.6, "{}", evaluated.accuracy);
+
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.safetensors");
+    let model = Model::new(Box::new(rule))?.with_preprocess(Preprocess::None);
+    model.with_readout(&readout.state()?)?.save(&path)?;
+    let loaded = Model::load(&path, &registry(), &Device::Cpu)?;
+    assert_eq!(loaded.predict(digits.inputs())?, evaluated.predictions);
     Ok(())
 }
 
