@@ -4,7 +4,7 @@
 
 mod rules;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use hebbian::ops::{Competition, RowNorm, Scale, Strength, refresh_row_norms, running_average, top_k};
 use hebbian::{
     CompSpec, CompSpecConfig, Event, Fit, FitConfig, Foldiak, FoldiakConfig, KrotovHopfield,
@@ -22,7 +22,7 @@ fn on_accelerator(name: &str, test: impl Fn(&Device) -> Result<()>) {
 }
 
 fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()
+    tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
 /// Relative to the largest magnitude.
@@ -113,7 +113,7 @@ fn the_update_of_competing_units_agrees_with_the_cpu() {
                 let currents = inputs.matmul(&weights.t()?)?;
                 let ranks = top_k(&currents, k)?;
                 let repelled = ranks.narrow(1, k - 1, 1)?.squeeze(1)?.contiguous()?;
-                let before = Tensor::zeros((), candle_core::DType::F32, device)?;
+                let before = Tensor::zeros((), DType::F32, device)?;
                 let (attraction, repulsion, scale) = match mean {
                     true => (Strength::Mean(&strengths), Strength::Mean(&strengths), Scale::AsIs),
                     false => (Strength::Each(1.0), Strength::Each(0.4), Scale::LargestIs(0.04)),
@@ -158,7 +158,7 @@ fn what_is_derived_from_rows_agrees_with_the_cpu() {
                 assert_close(&format!("power {exponent}"), &ours, &reference, 2e-6)?;
             }
             for norm in [RowNorm::Euclidean, RowNorm::Maximum] {
-                let zeros = |device| Tensor::zeros(units, candle_core::DType::F32, device);
+                let zeros = |device| Tensor::zeros(units, DType::F32, device);
                 let (ours, reference) = (zeros(device)?, zeros(&Device::Cpu)?);
                 refresh_row_norms(&ours, &there, norm, None)?;
                 refresh_row_norms(&reference, &weights, norm, None)?;
@@ -176,7 +176,7 @@ fn the_same_units_win_as_on_the_cpu_where_samples_are_blank_or_match_perfectly_t
         |device| {
             for (batch, units) in [(1, 1), (7, 300)] {
                 let weights = Generator::new(0, "scores").uniform((units, 20), 0.0, 1.0, &Device::Cpu)?;
-                let blank = Tensor::zeros((1, 20), candle_core::DType::F32, &Device::Cpu)?;
+                let blank = Tensor::zeros((1, 20), DType::F32, &Device::Cpu)?;
                 let inputs = Tensor::cat(&[weights.narrow(0, 0, batch - 1)?, blank], 0)?;
                 let specialization = Generator::new(1, "scores").uniform(units, 0.0, 0.9, &Device::Cpu)?;
                 let on = |device: &Device| {
@@ -214,8 +214,7 @@ fn units_settle_where_they_do_on_the_cpu() {
     on_accelerator("units_settle_where_they_do_on_the_cpu", |device| {
         for (units, inputs, tolerance) in [(1, 3, 0.0), (21, 19, 1e-3), (100, 64, 0.0), (600, 8, 0.0)] {
             let mut draws = Generator::new(0, "settling");
-            let others =
-                (Tensor::eye(units, candle_core::DType::F32, &Device::Cpu)? * -1.0)?.affine(1.0, 1.0)?;
+            let others = (Tensor::eye(units, DType::F32, &Device::Cpu)? * -1.0)?.affine(1.0, 1.0)?;
             let weights = draws.uniform((units, inputs), 0.0, 0.5, &Device::Cpu)?;
             let outgoing = (draws.uniform((units, units), -1.0, 0.0, &Device::Cpu)? * others)?;
             let thresholds = draws.uniform(units, 0.0, inputs as f64 / 8.0, &Device::Cpu)?;
@@ -234,6 +233,26 @@ fn units_settle_where_they_do_on_the_cpu() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn what_is_no_batch_is_refused_by_every_rule_and_changes_nothing() -> Result<()> {
+    for mut case in cases(&Device::Cpu)? {
+        let before = bits(&*case.rule)?;
+        let inputs = case.rule.inputs();
+        let refused = [
+            (Tensor::zeros((0, inputs), DType::F32, &Device::Cpu)?, "inputs: a batch of 0 samples"),
+            (Tensor::zeros((2, inputs + 1), DType::F32, &Device::Cpu)?, "inputs: "),
+            (Tensor::zeros(inputs, DType::F32, &Device::Cpu)?, "inputs: shape "),
+            (Tensor::zeros((2, inputs), DType::F64, &Device::Cpu)?, "inputs: dtype F64"),
+        ];
+        for (batch, expected) in refused {
+            let message = case.rule.learn(&batch).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{}: {message}", case.name);
+            assert_eq!(bits(&*case.rule)?, before, "{}", case.name);
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -31,6 +31,14 @@ pub(crate) fn check_samples(dtypes: &[DType], inputs: &Tensor, expected: usize) 
     Ok(shape)
 }
 
+/// Checks that a rule is made for at least one of `inputs`.
+pub(crate) fn check_inputs(inputs: usize) -> Result<()> {
+    if inputs == 0 {
+        bail!("inputs: 0 per sample; allowed: at least 1");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

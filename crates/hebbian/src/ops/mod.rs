@@ -25,7 +25,7 @@ mod top_k;
 mod total;
 
 pub use batch::check_batch;
-pub(crate) use batch::check_samples;
+pub(crate) use batch::{check_batch_of, check_inputs, check_samples};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;

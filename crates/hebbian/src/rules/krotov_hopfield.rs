@@ -41,7 +41,9 @@ use candle_nn::{Linear, Module};
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{Competition, Currents, Scale, Strength, no_update, refresh_signed_power, top_k};
+use crate::ops::{
+    Competition, Currents, Scale, Strength, check_batch, check_inputs, no_update, refresh_signed_power, top_k,
+};
 use crate::rule::{Learned, LearningRule, Rule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
@@ -130,6 +132,7 @@ impl Rule for KrotovHopfield {
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
+        check_inputs(inputs)?;
         let shape = (config.units, inputs);
         let weights = generator.normal(shape, config.init_mean, config.init_std, device)?;
         Self::with_weights(config, weights)
@@ -140,6 +143,7 @@ impl Rule for KrotovHopfield {
         config.validate()?;
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         check_state(&state, &[("weights", (config.units, inputs).into())])?;
+        check_inputs(inputs)?;
         Self::with_weights(config, state["weights"].copy()?)
     }
 }
@@ -171,6 +175,7 @@ impl LearningRule for KrotovHopfield {
 
     /// Passes the currents upward; measures `largest_update`, the largest |Δ| before the scaling.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        check_batch(inputs, self.inputs())?;
         let currents = self.currents.of(&self.weights, inputs)?;
         let ranks = top_k(&currents, self.config.k)?;
         let winners = ranks.narrow(1, 0, 1)?;

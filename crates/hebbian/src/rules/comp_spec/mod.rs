@@ -44,8 +44,8 @@ use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{
-    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, no_update, refresh_row_norms, row_norms,
-    top_k, unless_fault,
+    Competition, Currents, LENGTH_FLOOR, RowNorm, Scale, Strength, check_batch, check_inputs, no_update,
+    refresh_row_norms, row_norms, top_k, unless_fault,
 };
 use crate::rule::{Learned, LearningRule, Rule, check_state};
 use overlap_scores::overlap_scores;
@@ -195,6 +195,7 @@ impl Rule for CompSpec {
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
+        check_inputs(inputs)?;
         let weights = generator.normal((config.units, inputs), 0.0, 1.0, device)?.abs()?;
         let lengths = row_norms(&weights, RowNorm::Euclidean)?.maximum(LENGTH_FLOOR)?;
         let weights = weights.broadcast_div(&lengths.unsqueeze(1)?)?;
@@ -239,6 +240,7 @@ impl LearningRule for CompSpec {
 
     /// Passes the plain products upward; measures `largest_update`, the largest change of a weight.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        check_batch(inputs, self.inputs())?;
         let rate = self.config.learning_rate * self.rate_scale;
         let products = self.products.of(&self.weights, inputs)?;
         let lengths = inputs.sqr()?.sum(1)?.sqrt()?.maximum(LENGTH_FLOOR)?;

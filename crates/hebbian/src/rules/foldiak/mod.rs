@@ -55,7 +55,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{LENGTH_FLOOR, RowNorm, no_update, row_norms};
+use crate::ops::{LENGTH_FLOOR, RowNorm, check_batch, check_inputs, no_update, row_norms};
 use crate::rule::{Learned, LearningRule, Rule, check_state};
 use anti_hebbian::{AntiHebbian, Learnt, Rates};
 pub use settling::Settling;
@@ -212,6 +212,7 @@ impl Foldiak {
     }
 
     fn learn_with(&mut self, rates: Rates, inputs: &Tensor) -> Result<Learnt> {
+        check_batch(inputs, self.inputs())?;
         let Self { config: FoldiakConfig { settling, activity, .. }, layer, last_moved, .. } = self;
         let rule = AntiHebbian { settling, activity: *activity, rates, before: last_moved };
         let learnt = rule.learn(layer, inputs)?;
@@ -270,6 +271,7 @@ impl Rule for Foldiak {
     /// A layer for `inputs` inputs, drawn as its config says.
     fn new(config: FoldiakConfig, inputs: usize, generator: &mut Generator, device: &Device) -> Result<Self> {
         config.validate()?;
+        check_inputs(inputs)?;
         let (shape, scale) = ((config.units, inputs), config.init_scale);
         let weights = match config.init {
             Init::Uniform => generator.uniform(shape, 0.0, scale, device)?,
@@ -297,6 +299,7 @@ impl Rule for Foldiak {
         config.validate()?;
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         check_state(&state, &shapes(config.units, inputs))?;
+        check_inputs(inputs)?;
         let layer = layer_of(&state)?;
         let last_moved = no_update(layer.weights.device())?;
         Ok(Self { config, rate_scale: 1.0, layer, last_moved })

@@ -49,7 +49,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{check_frames, no_update, running_average, top_k, unless_fault};
+use crate::ops::{check_batch, check_frames, no_update, running_average, top_k, unless_fault};
 use crate::rule::{Learned, LearningRule, Rule, check_state, is_one, relative_error};
 use steps::{InvarianceSteps, RowScale, Workspace};
 
@@ -280,11 +280,8 @@ impl LearningRule for Invariance {
     /// Passes the averages upward; the winner of a frame is the unit with the largest. Measures `reconstruction_error`,
     /// what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        check_frames(inputs, self.weights.dim(1)?)?;
-        let frames = inputs.dim(0)?;
-        if frames == 0 {
-            bail!("there is no frame to learn from");
-        }
+        let (frames, _) = check_batch(inputs, self.inputs())?;
+        check_frames(inputs, self.inputs())?;
         let config = &self.config;
         let steps = InvarianceSteps {
             average_rate: config.average_rate,

@@ -46,7 +46,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{check_frames, no_update, top_k};
+use crate::ops::{check_batch, check_frames, no_update, top_k};
 use crate::rule::{Learned, LearningRule, Rule, check_state, copy_tensor, is_one, relative_error};
 use steps::{MultiWinnerSteps, Panels};
 
@@ -222,7 +222,8 @@ impl LearningRule for MultiWinner {
     /// Passes the winners' activations from before a frame's update upward, over the row sums after it. Measures
     /// `reconstruction_error`, what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        check_frames(inputs, self.weights.dim(1)?)?;
+        check_batch(inputs, self.inputs())?;
+        check_frames(inputs, self.inputs())?;
         let MultiWinnerConfig { winners, learning_rate, floor, clamp, minibatch, .. } = self.config;
         let steps =
             MultiWinnerSteps { winners, rate: learning_rate * self.rate_scale, floor, clamp, minibatch };

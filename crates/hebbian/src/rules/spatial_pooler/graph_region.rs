@@ -1,6 +1,6 @@
 //! The pooler as a graph of candle ops: what a step is, and what runs on any device, a minibatch of inputs at a time.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor};
 
 use super::bit_region::check_binary;
 use super::overlap_counts::overlap_counts;
@@ -148,9 +148,6 @@ impl Region for GraphRegion {
         anneal: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        if inputs.dim(0)? == 0 {
-            bail!("there is no input to learn from");
-        }
         check_binary_here(inputs)?;
         let inputs = inputs.to_dtype(DType::F32)?;
         let before = self.columns.clone();

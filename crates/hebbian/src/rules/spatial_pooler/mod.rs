@@ -55,6 +55,7 @@ use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
 use serde::{Deserialize, Serialize};
 
+use crate::ops::check_batch_of;
 use crate::rule::{Learned, LearningRule, Rule, check_state, is_one};
 use bit_region::BitRegion;
 use graph_region::{GraphRegion, dense};
@@ -454,7 +455,7 @@ impl LearningRule for SpatialPooler {
 
     /// Passes the codes upward; measures `changed_synapses`, the number that connected or disconnected.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        self.check(inputs)?;
+        check_batch_of(&[DType::F32, DType::U8], inputs, self.inputs)?;
         if !self.can_learn {
             bail!(
                 "this pooler was published as connections without permanences, from which it cannot learn on"
