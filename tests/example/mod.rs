@@ -144,12 +144,12 @@ fn build(name: &str) -> PathBuf {
         .expect("cargo runs where its tests do");
     assert!(output.status.success(), "cargo could not build the example {name}");
     let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-    let built = messages.lines().filter_map(|line| {
+    let mut built = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let of_the_example = message["target"]["name"] == name && message["target"]["kind"][0] == "example";
         of_the_example.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    built.last().expect("cargo says where the example is")
+    built.next_back().expect("cargo says where the example is")
 }
 
 /// The one line that a refused command prints.
