@@ -9,7 +9,8 @@ use candle_core::Tensor;
 use candle_nn::Linear;
 use clap::Parser;
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule,
+    Charge, CompSpec, CompSpecConfig, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule,
+    Parameters, Rule,
 };
 use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::Module;
 use clap::{Parser, ValueEnum};
-use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Rule};
+use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Parameters, Rule};
 use hebbian_classifier::{
     DescentConfig, FeatureScale, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression,
     SoftmaxRegression, confusion_matrix, encode, evaluate, random_images, random_projection,

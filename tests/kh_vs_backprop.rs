@@ -206,7 +206,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--units=0"], &["--units is 0", "allowed: at least 2"]),
         (&["--units=many"], &["invalid value 'many' for '--units"]),
         (&["--k=61"], &["--k is 61", "allowed: 2 to units (60)"]),
-        (&["--k=1"], &["--k is 1", "allowed: 2 to units (60)"]),
+        (&["--k=1"], &["--k is 1", "allowed: at least 2"]),
         (&["--p=0.5"], &["--p is 0.5", "at least 1"]),
         (&["--learning-rate=NaN"], &["--learning-rate is NaN", "above 0"]),
         (&["--schedule=cosine"], &["cosine", "constant, linear, staircase:EVERY:FACTOR"]),

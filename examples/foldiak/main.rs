@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
 use clap::{Parser, ValueEnum};
-use hebbian::{FitConfig, Foldiak, FoldiakConfig, Init, LearningRule, Rule, Settling};
+use hebbian::{FitConfig, Foldiak, FoldiakConfig, Init, LearningRule, Parameters, Rule, Settling};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Row, RunKey, Session, flagged};
 use hebbian_training::{Generator, Invalid, Schedule};
 use serde::Serialize;

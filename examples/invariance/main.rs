@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use hebbian::ops::top_k;
 use hebbian::{
     FitConfig, Invariance, InvarianceConfig, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, RowSize, Rule, Stack,
+    Normalization, Parameters, RowSize, Rule, Stack,
 };
 use hebbian_classifier::{DescentConfig, encode};
 use hebbian_experiment::{Common, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
-use hebbian::{Rule, SpatialPooler, SpatialPoolerConfig};
+use hebbian::{Parameters, Rule, SpatialPooler, SpatialPoolerConfig};
 use hebbian_classifier::{LogisticRegression, SparseBinary};
 use hebbian_datasets::transforms::binarize;
 use hebbian_datasets::{ImageShape, gray};

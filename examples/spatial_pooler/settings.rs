@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use hebbian::{BoostToward, FitConfig, PotentialPool, SpatialPoolerConfig, Starved};
+use hebbian::{BoostToward, FitConfig, Parameters, PotentialPool, SpatialPoolerConfig, Starved};
 use hebbian_classifier::LogisticRegressionConfig;
 use hebbian_datasets::transforms::Threshold;
 use hebbian_experiment::{Common, Data, flagged};
@@ -132,10 +132,10 @@ pub fn validated(config: &SpatialPoolerConfig) -> Result<()> {
     flagged(
         "",
         config.validate().map_err(|mut invalid| {
-            invalid.field = match invalid.field {
-                "starved_share" | "starved_fraction" => "raised_share",
-                "grid" => "units",
-                field => field,
+            invalid.field = match invalid.field.as_str() {
+                "starved.share" | "starved.fraction" => "raised_share".to_owned(),
+                "pool.grid" => "units".to_owned(),
+                field => field.replace("pool.", "pool_"),
             };
             invalid
         }),

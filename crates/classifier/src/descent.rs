@@ -6,7 +6,8 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{D, DType, Result, Tensor, Var};
 use candle_nn::{Module, Optimizer, ParamsAdamW};
-use hebbian_training::{Batches, Generator, Invalid, Observer, Progress, Schedule};
+use hebbian_training::{Batches, Generator, Invalid, Observer, Parameters, Progress, Schedule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Adam, Evaluation, Labeled, Loss, evaluate};
@@ -25,18 +26,22 @@ pub trait Network: Module {
 }
 
 /// How a [`Network`] is trained: Adam (Kingma and Ba 2015) with the parameters that Keras uses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DescentConfig {
     /// Passes over the examples.
+    #[schemars(range(min = 1))]
     pub epochs: usize,
     /// Examples a step.
+    #[schemars(range(min = 1))]
     pub batch_size: usize,
     /// Adam's step size.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// How the step size falls.
     pub schedule: Schedule,
     /// Decoupled weight decay; 0 is plain Adam.
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// What is made small.
     pub loss: Loss,
@@ -55,16 +60,14 @@ impl Default for DescentConfig {
     }
 }
 
-impl DescentConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let (rate, decay) = (self.learning_rate, self.weight_decay);
-        Invalid::unless(self.epochs >= 1, "epochs", self.epochs, "at least 1")?;
-        Invalid::unless(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")?;
-        Invalid::unless(rate.is_finite() && rate > 0.0, "learning_rate", rate, "a number above 0")?;
-        Invalid::unless(decay.is_finite() && decay >= 0.0, "weight_decay", decay, "a number of at least 0")
+impl Parameters for DescentConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        self.schedule.validate("schedule")?;
+        self.loss.validate("loss")
     }
+}
 
+impl DescentConfig {
     fn adam(&self) -> ParamsAdamW {
         let eps = 1e-7;
         ParamsAdamW { lr: self.learning_rate, weight_decay: self.weight_decay, eps, ..Default::default() }

@@ -3,14 +3,16 @@
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_sparse::{Panels, SparseRows};
-use hebbian_training::Invalid;
+use hebbian_training::Parameters;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How inputs become features.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeaturesConfig {
     /// Exponent `n` of the rectified response.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub power: f64,
     /// Whether each input loses its mean before it is brought to unit length.
     pub subtract_mean: bool,
@@ -19,7 +21,7 @@ pub struct FeaturesConfig {
 }
 
 /// The one number that all features are divided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeatureScale {
     /// Their root mean square over the first 10 000 training examples, so that one learning rate suits every layer.
@@ -34,13 +36,7 @@ impl Default for FeaturesConfig {
     }
 }
 
-impl FeaturesConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let power = self.power;
-        Invalid::unless(power.is_finite() && power > 0.0, "power", power, "a number above 0")
-    }
-}
+impl Parameters for FeaturesConfig {}
 
 /// `relu(w x / |x|)^n / scale` for weights `w (units, inputs)`, learned or not.
 #[derive(Clone, Debug)]

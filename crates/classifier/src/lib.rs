@@ -38,6 +38,8 @@ mod softmax_regression;
 mod sparse_binary;
 mod winner_take_all;
 
+pub use hebbian_training::Parameters;
+
 pub use adam::Adam;
 pub use argmax::first_largest;
 pub use controls::{random_images, random_projection};

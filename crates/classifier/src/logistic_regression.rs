@@ -30,22 +30,26 @@ use argmin::core::{CostFunction, Error, Executor, Gradient, State as _};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use candle_core::{Device, Result, Tensor, bail};
-use hebbian_training::{Invalid, State};
+use hebbian_training::{Parameters, State};
 use multiversion::multiversion;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{SparseBinary, first_largest};
 
 /// How hard [`LogisticRegression`] is held back, and when it is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogisticRegressionConfig {
-    /// Weight of the squared weights against the summed loss, at least 0; 1 / C.
+    /// Weight of the squared weights against the summed loss; 1 / C.
+    #[schemars(range(min = 0.0))]
     pub penalty: f64,
-    /// Length of the gradient at which the search ends, above 0.
+    /// Length of the gradient at which the search ends.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
     /// Steps after which it ends in any case.
+    #[schemars(range(min = 1))]
     pub max_iterations: u64,
 }
 
@@ -55,20 +59,7 @@ impl Default for LogisticRegressionConfig {
     }
 }
 
-impl LogisticRegressionConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let Self { penalty, tolerance, max_iterations } = *self;
-        Invalid::unless(penalty.is_finite() && penalty >= 0.0, "penalty", penalty, "a number of at least 0")?;
-        Invalid::unless(
-            tolerance.is_finite() && tolerance > 0.0,
-            "tolerance",
-            tolerance,
-            "a number above 0",
-        )?;
-        Invalid::unless(max_iterations >= 1, "max_iterations", max_iterations, "at least 1")
-    }
-}
+impl Parameters for LogisticRegressionConfig {}
 
 /// Classes whose scores are summed together: two AVX-512 registers of f64.
 const LANES: usize = 16;

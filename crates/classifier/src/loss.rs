@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use candle_core::{Result, Tensor};
 use candle_nn::ops::log_softmax;
+use hebbian_training::Invalid;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A loss on logits `(batch, classes)` and labels `(batch)`, the mean over the batch.
 ///
 /// Written in configs and on command lines as `cross-entropy`, `cross-entropy:SMOOTHING` or `tanh:BETA:M`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(!try_from, !into, with = "String", inline, extend("x-allowed" = FORMS))]
 pub enum Loss {
     /// `-Σ_c t_c log softmax(z)_c`, where the target t is `1 - smoothing` on the label plus `smoothing / classes`
     /// everywhere (Szegedy et al. 2016); 0 is the plain cross-entropy.
@@ -34,7 +37,19 @@ impl Default for Loss {
     }
 }
 
+const FORMS: &str = "cross-entropy, cross-entropy:SMOOTHING with 0 <= SMOOTHING < 1, \
+                     tanh:BETA:M with BETA > 0 and M >= 1";
+
 impl Loss {
+    /// Checks that the parameters are finite and in their ranges; the error calls the loss `field`.
+    pub fn validate(&self, field: &str) -> std::result::Result<(), Invalid> {
+        let meaningful = match *self {
+            Loss::CrossEntropy { smoothing } => (0.0..1.0).contains(&smoothing),
+            Loss::Tanh { beta, m } => beta.is_finite() && beta > 0.0 && m.is_finite() && m >= 1.0,
+        };
+        Invalid::unless(meaningful, field, self, FORMS)
+    }
+
     /// The loss, a scalar.
     pub fn of(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         let (batch, classes) = logits.dims2()?;
@@ -65,24 +80,17 @@ impl FromStr for Loss {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = |text: &str| text.parse::<f64>().ok();
         let loss = match text.split(':').collect::<Vec<_>>()[..] {
             ["cross-entropy"] => Some(Loss::default()),
-            ["cross-entropy", smoothing] => number(smoothing)
-                .filter(|smoothing| (0.0..1.0).contains(smoothing))
-                .map(|smoothing| Loss::CrossEntropy { smoothing }),
-            ["tanh", beta, m] => number(beta)
-                .filter(|&beta| beta > 0.0)
-                .zip(number(m).filter(|&m| m >= 1.0))
-                .map(|(beta, m)| Loss::Tanh { beta, m }),
+            ["cross-entropy", smoothing] => {
+                number(smoothing).map(|smoothing| Loss::CrossEntropy { smoothing })
+            }
+            ["tanh", beta, m] => number(beta).zip(number(m)).map(|(beta, m)| Loss::Tanh { beta, m }),
             _ => None,
         };
-        loss.ok_or_else(|| {
-            format!(
-                "loss `{text}` is not one of cross-entropy, cross-entropy:SMOOTHING with 0 <= SMOOTHING < 1, \
-                 tanh:BETA:M with BETA > 0 and M >= 1"
-            )
-        })
+        let loss = loss.filter(|loss| loss.validate("loss").is_ok());
+        loss.ok_or_else(|| format!("loss `{text}` is not one of {FORMS}"))
     }
 }
 

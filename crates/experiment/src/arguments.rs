@@ -169,6 +169,7 @@ impl Common {
 /// field's name.
 pub fn flagged(prefix: &str, validated: Result<(), Invalid>) -> Result<()> {
     validated.map_err(|Invalid { field, value, allowed }| {
-        anyhow!("--{prefix}{} is {value}; allowed: {allowed}", field.replace('_', "-"))
+        let name = field.rsplit('.').next().unwrap_or(&field).replace('_', "-");
+        anyhow!("--{prefix}{name} is {value}; allowed: {allowed}")
     })
 }

@@ -28,20 +28,24 @@ use std::time::Instant;
 
 use candle_core::{DType, Result, Tensor, bail};
 use hebbian_training::{
-    Batches, Checkpoint, Generator, Invalid, Metadata, Observer, Progress, Schedule, Training, all_finite,
+    Batches, Checkpoint, Generator, Invalid, Metadata, Observer, Parameters, Progress, Schedule, Training,
+    all_finite,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Registry;
 use crate::rule::{Learned, LearningRule, check_finite};
 
 /// How long and in what batches a rule learns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitConfig {
     /// Passes over the inputs.
+    #[schemars(range(min = 1))]
     pub epochs: usize,
     /// Samples per step.
+    #[schemars(range(min = 1))]
     pub batch_size: usize,
     /// How the rule's rates fall.
     pub schedule: Schedule,
@@ -57,11 +61,9 @@ impl Default for FitConfig {
     }
 }
 
-impl FitConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        Invalid::unless(self.epochs >= 1, "epochs", self.epochs, "at least 1")?;
-        Invalid::unless(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+impl Parameters for FitConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        self.schedule.validate("schedule")
     }
 }
 

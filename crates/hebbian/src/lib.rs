@@ -9,6 +9,7 @@ pub mod registry;
 pub mod rule;
 mod rules;
 
+pub use hebbian_training::Parameters;
 pub use layers::stack;
 pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, spatial_pooler};
 

@@ -228,6 +228,8 @@ pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f
 
 #[cfg(test)]
 mod tests {
+    use hebbian_training::Parameters;
+
     use crate::{InvarianceConfig, MultiWinnerConfig, SpatialPoolerConfig};
 
     #[test]

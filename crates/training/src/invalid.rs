@@ -8,8 +8,8 @@ use std::fmt::Display;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} = {value} is not allowed: {allowed}")]
 pub struct Invalid {
-    /// The field's name in the config.
-    pub field: &'static str,
+    /// The field's name in the config; `charge.k` for the field of a field.
+    pub field: String,
     /// The value that was given.
     pub value: String,
     /// What would have been allowed, in words.
@@ -18,16 +18,11 @@ pub struct Invalid {
 
 impl Invalid {
     /// `Ok` when `holds`, or the error that names `field`, its `value` and what is `allowed`.
-    pub fn unless(
-        holds: bool,
-        field: &'static str,
-        value: impl Display,
-        allowed: impl Display,
-    ) -> Result<(), Self> {
+    pub fn unless(holds: bool, field: &str, value: impl Display, allowed: impl Display) -> Result<(), Self> {
         if holds {
             return Ok(());
         }
-        Err(Self { field, value: value.to_string(), allowed: allowed.to_string() })
+        Err(Self { field: field.to_owned(), value: value.to_string(), allowed: allowed.to_string() })
     }
 }
 

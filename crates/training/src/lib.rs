@@ -25,6 +25,7 @@ mod format1;
 mod invalid;
 mod observer;
 mod packed_bits;
+pub mod parameters;
 mod random;
 mod schedule;
 
@@ -34,5 +35,6 @@ pub use durable::replace_file;
 pub use finite::all_finite;
 pub use invalid::Invalid;
 pub use observer::Observer;
+pub use parameters::Parameters;
 pub use random::{Generator, GeneratorState};
 pub use schedule::{Progress, Schedule};

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
 
 /// A factor on a learning rate, 1 at the start of training.
 ///
@@ -17,8 +20,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Schedule::Linear.factor(Progress { epoch: 15, epochs: 20, step: 9_000 }), 0.25);
 /// # Ok::<(), String>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(!try_from, !into, with = "String", inline, extend("x-allowed" = FORMS))]
 pub enum Schedule {
     /// Always 1.
     Constant,
@@ -34,6 +38,8 @@ pub enum Schedule {
     },
 }
 
+const FORMS: &str = "constant, linear or staircase:EVERY:FACTOR, both above 0";
+
 /// How far training has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
@@ -46,6 +52,15 @@ pub struct Progress {
 }
 
 impl Schedule {
+    /// Checks a staircase's steps and factor, which are above 0; the error calls the schedule `field`.
+    pub fn validate(&self, field: &str) -> Result<(), Invalid> {
+        let meaningful = match *self {
+            Schedule::Constant | Schedule::Linear => true,
+            Schedule::Staircase { every, factor } => every > 0 && factor.is_finite() && factor > 0.0,
+        };
+        Invalid::unless(meaningful, field, self, FORMS)
+    }
+
     /// What to multiply the rate by.
     pub fn factor(&self, progress: Progress) -> f64 {
         match *self {
@@ -64,8 +79,8 @@ impl FromStr for Schedule {
         let staircase = |parameters: &str| {
             let (every, factor) = parameters.split_once(':')?;
             let (every, factor) = (every.parse().ok()?, factor.parse().ok()?);
-            let meaningful = every > 0 && f64::is_finite(factor) && factor > 0.0;
-            meaningful.then_some(Schedule::Staircase { every, factor })
+            let schedule = Schedule::Staircase { every, factor };
+            schedule.validate("schedule").ok().map(|()| schedule)
         };
         match text.split_once(':') {
             None if text == "constant" => Ok(Schedule::Constant),

@@ -38,7 +38,8 @@
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::{Linear, Module};
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Invalid, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{
@@ -47,22 +48,28 @@ use crate::ops::{
 use crate::rule::{Learned, LearningRule, Rule, check_state};
 
 /// The parameters of [`KrotovHopfield`]. The default is the paper's MNIST setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KrotovHopfieldConfig {
-    /// Number of hidden units, at least 2.
+    /// Number of hidden units.
+    #[schemars(range(min = 2))]
     pub units: usize,
-    /// Lebesgue norm `p` of the weights, at least 1.
+    /// Lebesgue norm `p` of the weights.
+    #[schemars(range(min = 1.0))]
     pub p: f64,
-    /// Rank of the repelled unit, 2 to `units`; the winner has rank 1.
+    /// Rank of the repelled unit, at most `units`; the winner has rank 1.
+    #[schemars(range(min = 2))]
     pub k: usize,
-    /// Anti-Hebbian strength Δ, at least 0.
+    /// Anti-Hebbian strength Δ.
+    #[schemars(range(min = 0.0))]
     pub delta: f64,
     /// Largest change of a weight in one step, ε.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Mean μ of the normal draws that the weights begin with.
     pub init_mean: f64,
     /// Standard deviation σ of those draws.
+    #[schemars(range(min = 0.0))]
     pub init_std: f64,
 }
 
@@ -72,19 +79,9 @@ impl Default for KrotovHopfieldConfig {
     }
 }
 
-impl KrotovHopfieldConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let finite = |value: f64, least: f64| value.is_finite() && value >= least;
-        Invalid::unless(self.units >= 2, "units", self.units, "at least 2, a winner and a repelled one")?;
-        Invalid::unless(finite(self.p, 1.0), "p", self.p, "a number of at least 1")?;
-        let ranks = format!("2 to units ({})", self.units);
-        Invalid::unless((2..=self.units).contains(&self.k), "k", self.k, ranks)?;
-        Invalid::unless(finite(self.delta, 0.0), "delta", self.delta, "a number of at least 0")?;
-        let rate = self.learning_rate;
-        Invalid::unless(finite(rate, 0.0) && rate > 0.0, "learning_rate", rate, "a number above 0")?;
-        Invalid::unless(self.init_mean.is_finite(), "init_mean", self.init_mean, "a number")?;
-        Invalid::unless(finite(self.init_std, 0.0), "init_std", self.init_std, "a number of at least 0")
+impl Parameters for KrotovHopfieldConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        Invalid::unless(self.k <= self.units, "k", self.k, format!("2 to units ({})", self.units))
     }
 }
 
@@ -246,9 +243,12 @@ mod tests {
                 KrotovHopfieldConfig { p: 0.5, ..config.clone() },
                 "p = 0.5 is not allowed: a number of at least 1",
             ),
-            (KrotovHopfieldConfig { k: 1, ..config.clone() }, "k = 1 is not allowed: 2 to units (12)"),
+            (KrotovHopfieldConfig { k: 1, ..config.clone() }, "k = 1 is not allowed: at least 2"),
             (KrotovHopfieldConfig { k: 13, ..config.clone() }, "k = 13 is not allowed: 2 to units (12)"),
-            (KrotovHopfieldConfig { delta: f64::NAN, ..config.clone() }, "delta = NaN is not allowed"),
+            (
+                KrotovHopfieldConfig { delta: f64::NAN, ..config.clone() },
+                "delta = not a finite number is not allowed",
+            ),
             (KrotovHopfieldConfig { learning_rate: 0.0, ..config }, "learning_rate = 0 is not allowed"),
         ];
         for (config, expected) in cases {

@@ -40,7 +40,8 @@ mod overlap_scores;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module};
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Invalid, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{
@@ -51,28 +52,34 @@ use crate::rule::{Learned, LearningRule, Rule, check_state};
 use overlap_scores::overlap_scores;
 
 /// The parameters of [`CompSpec`]. The default is the notebook's, without charge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompSpecConfig {
     /// Number of hidden units.
+    #[schemars(range(min = 1))]
     pub units: usize,
     /// How far a unit moves towards the mean of what it won, ξ.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
-    /// Weight of the newest batch in the specialization average, φ, in (0, 1].
+    /// Weight of the newest batch in the specialization average, φ.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub specialization_rate: f64,
     /// The repulsion of the charged rule, if any.
     pub charge: Option<Charge>,
 }
 
 /// Repulsion of the unit of one rank.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Charge {
-    /// Strength of the repulsion, at least 0.
+    /// Strength of the repulsion.
+    #[schemars(range(min = 0.0))]
     pub delta: f64,
-    /// Rank of the repelled unit, 2 to `units`; the winner has rank 1.
+    /// Rank of the repelled unit, at most `units`; the winner has rank 1.
+    #[schemars(range(min = 2))]
     pub k: usize,
     /// Once a weight is past this, all rows are brought back to length 1.
+    #[schemars(range(min = 1.0))]
     pub largest_weight: f64,
 }
 
@@ -82,23 +89,16 @@ impl Default for CompSpecConfig {
     }
 }
 
-impl Default for Charge {
-    fn default() -> Self {
-        Self { delta: 0.4, k: 3, largest_weight: 10.0 }
+impl Parameters for CompSpecConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        let Some(Charge { k, .. }) = self.charge else { return Ok(()) };
+        Invalid::unless(k <= self.units, "charge.k", k, format!("2 to units ({})", self.units))
     }
 }
 
-impl CompSpecConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let (rate, phi) = (self.learning_rate, self.specialization_rate);
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
-        Invalid::unless(rate.is_finite() && rate > 0.0, "learning_rate", rate, "a number above 0")?;
-        Invalid::unless(phi > 0.0 && phi <= 1.0, "specialization_rate", phi, "above 0, at most 1")?;
-        let Some(Charge { delta, k, largest_weight }) = self.charge else { return Ok(()) };
-        Invalid::unless(largest_weight >= 1.0, "largest_weight", largest_weight, "a number of at least 1")?;
-        Invalid::unless(delta.is_finite() && delta >= 0.0, "delta", delta, "a number of at least 0")?;
-        Invalid::unless((2..=self.units).contains(&k), "k", k, format!("2 to units ({})", self.units))
+impl Default for Charge {
+    fn default() -> Self {
+        Self { delta: 0.4, k: 3, largest_weight: 10.0 }
     }
 }
 
@@ -339,9 +339,15 @@ mod tests {
                 CompSpecConfig { specialization_rate: 0.0, ..config(None) },
                 "specialization_rate = 0 is not allowed",
             ),
-            (charged(Charge { delta: f64::NAN, ..Default::default() }), "delta = NaN is not allowed"),
-            (charged(Charge { k: 1, ..Default::default() }), "k = 1 is not allowed: 2 to units (12)"),
-            (charged(Charge { k: 13, ..Default::default() }), "k = 13 is not allowed: 2 to units (12)"),
+            (
+                charged(Charge { delta: f64::NAN, ..Default::default() }),
+                "charge.delta = not a finite number is not allowed",
+            ),
+            (charged(Charge { k: 1, ..Default::default() }), "charge.k = 1 is not allowed: at least 2"),
+            (
+                charged(Charge { k: 13, ..Default::default() }),
+                "charge.k = 13 is not allowed: 2 to units (12)",
+            ),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();

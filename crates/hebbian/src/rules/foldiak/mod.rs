@@ -52,7 +52,8 @@ mod symmetric;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Invalid, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{LENGTH_FLOOR, RowNorm, check_batch, check_inputs, no_update, row_norms};
@@ -62,24 +63,30 @@ pub use settling::Settling;
 use settling::{Layer, settle};
 
 /// The parameters of [`Foldiak`]. The default is the paper's, for lines on a grid of 8 by 8.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FoldiakConfig {
     /// Number of units.
+    #[schemars(range(min = 1))]
     pub units: usize,
     /// How the outputs follow from the inputs.
     pub settling: Settling,
-    /// The share of patterns that each unit is to fire at, p, above 0 and below 1.
+    /// The share of patterns that each unit is to fire at, p.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub activity: f64,
     /// How fast the lateral weights learn, α.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub inhibition_rate: f64,
-    /// How fast the weights from the inputs learn, β, above 0 and at most 1.
+    /// How fast the weights from the inputs learn, β.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub learning_rate: f64,
     /// How fast the thresholds learn, γ.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold_rate: f64,
     /// What the weights from the inputs begin with.
     pub init: Init,
     /// Length, bound or largest entry of them, as [`Init`] says.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub init_scale: f64,
     /// The lateral weights begin as |N(0, 1)|, scaled so that the largest is this, its sign included; 0 begins without.
     pub init_lateral: f64,
@@ -87,12 +94,13 @@ pub struct FoldiakConfig {
     pub init_threshold: f64,
     /// Patterns that the thresholds alone adapt to before learning begins.
     pub preset_patterns: usize,
-    /// How fast they adapt to those, 0 to 1.
+    /// How fast they adapt to those.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub preset_rate: f64,
 }
 
 /// What the weights from the inputs begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Uniform draws, each unit's scaled to the length `init_scale`.
@@ -123,6 +131,13 @@ impl Default for FoldiakConfig {
     }
 }
 
+impl Parameters for FoldiakConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        let free = matches!(self.settling, Settling::OneShot) || self.init_lateral <= 0.0;
+        Invalid::unless(free, "init_lateral", self.init_lateral, "at most 0, which is inhibition")
+    }
+}
+
 impl FoldiakConfig {
     /// The last cell of the notebook "Exploring Sparse Coding", in which all units come to be the same.
     pub fn notebook() -> Self {
@@ -141,34 +156,6 @@ impl FoldiakConfig {
             preset_rate: 0.1,
         }
     }
-
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let (activity, rate, scale) = (self.activity, self.learning_rate, self.init_scale);
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
-        Invalid::unless(activity > 0.0 && activity < 1.0, "activity", activity, "above 0, below 1")?;
-        Invalid::unless(rate > 0.0 && rate <= 1.0, "learning_rate", rate, "above 0, at most 1")?;
-        check_rate("inhibition_rate", self.inhibition_rate)?;
-        check_rate("threshold_rate", self.threshold_rate)?;
-        check_rate("preset_rate", self.preset_rate)?;
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        Invalid::unless(positive(scale), "init_scale", scale, "a number above 0")?;
-        let (lateral, threshold) = (self.init_lateral, self.init_threshold);
-        Invalid::unless(lateral.is_finite(), "init_lateral", lateral, "a number")?;
-        Invalid::unless(threshold.is_finite(), "init_threshold", threshold, "a number")?;
-        let Settling::Equilibrium { slope, time_step, iterations, tolerance } = self.settling else {
-            return Ok(());
-        };
-        Invalid::unless(lateral <= 0.0, "init_lateral", lateral, "at most 0, which is inhibition")?;
-        Invalid::unless(positive(slope), "slope", slope, "a number above 0")?;
-        Invalid::unless(time_step > 0.0 && time_step <= 1.0, "time_step", time_step, "above 0, at most 1")?;
-        Invalid::unless(iterations >= 1, "iterations", iterations, "at least 1")?;
-        Invalid::unless(tolerance >= 0.0, "tolerance", tolerance, "at least 0; 0 makes all iterations")
-    }
-}
-
-fn check_rate(field: &'static str, rate: f64) -> std::result::Result<(), Invalid> {
-    Invalid::unless((0.0..=1.0).contains(&rate), field, rate, "0 to 1")
 }
 
 /// A layer of units that inhibit each other.
@@ -191,7 +178,7 @@ impl Foldiak {
     ///
     /// A training that goes on from a checkpoint has this behind it: the thresholds are part of the state.
     pub fn preset_thresholds(&mut self, inputs: &Tensor, rate: f64) -> Result<()> {
-        check_rate("rate", rate)?;
+        Invalid::unless((0.0..=1.0).contains(&rate), "rate", rate, "0 to 1")?;
         let rates = Rates { feed_forward: 0.0, lateral: 0.0, threshold: rate };
         self.learn_with(rates, inputs).map(drop)
     }
@@ -418,18 +405,21 @@ mod tests {
             ),
             (
                 FoldiakConfig { threshold_rate: f64::NAN, ..fine.clone() },
-                "threshold_rate = NaN is not allowed",
+                "threshold_rate = not a finite number is not allowed",
             ),
             (FoldiakConfig { init_scale: 0.0, ..fine.clone() }, "init_scale = 0 is not allowed"),
             (
                 FoldiakConfig { init_lateral: 1.0, ..fine.clone() },
                 "init_lateral = 1 is not allowed: at most 0",
             ),
-            (FoldiakConfig { init_threshold: f64::INFINITY, ..fine }, "init_threshold = inf is not allowed"),
-            (settling(0.0, 0.1, 1, 0.0), "slope = 0 is not allowed"),
-            (settling(1.0, 1.5, 1, 0.0), "time_step = 1.5 is not allowed"),
-            (settling(1.0, 0.1, 0, 0.0), "iterations = 0 is not allowed"),
-            (settling(1.0, 0.1, 1, -1.0), "tolerance = -1 is not allowed"),
+            (
+                FoldiakConfig { init_threshold: f64::INFINITY, ..fine },
+                "init_threshold = not a finite number is not allowed",
+            ),
+            (settling(0.0, 0.1, 1, 0.0), "settling.slope = 0 is not allowed"),
+            (settling(1.0, 1.5, 1, 0.0), "settling.time_step = 1.5 is not allowed"),
+            (settling(1.0, 0.1, 0, 0.0), "settling.iterations = 0 is not allowed"),
+            (settling(1.0, 0.1, 1, -1.0), "settling.tolerance = -1 is not allowed"),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();

@@ -46,7 +46,8 @@ mod steps;
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{check_batch, check_frames, no_update, running_average, top_k, unless_fault};
@@ -54,20 +55,26 @@ use crate::rule::{Learned, LearningRule, Rule, check_state, is_one, relative_err
 use steps::{InvarianceSteps, RowScale, Workspace};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InvarianceConfig {
     /// Number of units.
+    #[schemars(range(min = 1))]
     pub units: usize,
-    /// Weight of the newest frame in the average, α, in (0, 1].
+    /// Weight of the newest frame in the average, α.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub average_rate: f64,
     /// Rate of the synapses whose input is on.
+    #[schemars(range(min = 0.0))]
     pub on_rate: f64,
     /// Rate of the synapses whose input is off.
+    #[schemars(range(min = 0.0))]
     pub off_rate: f64,
     /// The least that a reconstruction divides by.
+    #[schemars(extend("minimum" = f64::from(f32::MIN_POSITIVE)))]
     pub floor: f64,
     /// The weights begin uniform in 0 to this.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub init_max: f64,
     /// Whether a schedule lowers the two rates. Where they fall, units that have lost their inputs do not come back.
     pub annealed: bool,
@@ -78,23 +85,26 @@ pub struct InvarianceConfig {
     /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed, while the averages follow frame by frame; `docs/cuda.md` says what that does to the results.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
     pub minibatch: usize,
 }
 
 /// Rows of weights brought back to one size every so many frames.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Normalization {
     /// Frames from one to the next, counted from the first frame of an epoch, after which it happens too.
+    #[schemars(range(min = 1, max = MOST_FRAMES))]
     pub every: usize,
     /// What the size of a row becomes.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub size: f64,
     /// What the size of a row is.
     pub of: RowSize,
 }
 
 /// What the size of a row of weights is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RowSize {
     /// Their sum.
@@ -119,29 +129,11 @@ impl Default for InvarianceConfig {
     }
 }
 
+impl Parameters for InvarianceConfig {}
+
 impl Default for Normalization {
     fn default() -> Self {
         Self { every: 2000, size: 9.0, of: RowSize::Sum }
-    }
-}
-
-impl InvarianceConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let least = |value: f64, least: f64| value.is_finite() && value >= least;
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let (average, on, off) = (self.average_rate, self.on_rate, self.off_rate);
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
-        Invalid::unless(average > 0.0 && average <= 1.0, "average_rate", average, "above 0, at most 1")?;
-        Invalid::unless(least(on, 0.0), "on_rate", on, "a number of at least 0")?;
-        Invalid::unless(least(off, 0.0), "off_rate", off, "a number of at least 0")?;
-        let smallest = least(self.floor, f64::from(f32::MIN_POSITIVE));
-        Invalid::unless(smallest, "floor", self.floor, "a number of at least 1.2e-38")?;
-        Invalid::unless(positive(self.init_max), "init_max", self.init_max, "a number above 0")?;
-        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
-        let Some(Normalization { every, size, .. }) = self.normalization else { return Ok(()) };
-        Invalid::unless((1..=MOST_FRAMES).contains(&every), "every", every, format!("1 to {MOST_FRAMES}"))?;
-        Invalid::unless(positive(size), "size", size, "a number above 0")
     }
 }
 
@@ -362,14 +354,26 @@ mod tests {
         let size = |size| Some(Normalization { size, ..Default::default() });
         let cases = [
             (InvarianceConfig { units: 0, ..config() }, "units = 0 is not allowed: at least 1"),
-            (InvarianceConfig { average_rate: 0.0, ..config() }, "average_rate = 0 is not allowed: above 0"),
+            (
+                InvarianceConfig { average_rate: 0.0, ..config() },
+                "average_rate = 0 is not allowed: a number above 0",
+            ),
             (InvarianceConfig { average_rate: 1.5, ..config() }, "average_rate = 1.5 is not allowed"),
-            (InvarianceConfig { on_rate: f64::NAN, ..config() }, "on_rate = NaN is not allowed"),
+            (
+                InvarianceConfig { on_rate: f64::NAN, ..config() },
+                "on_rate = not a finite number is not allowed",
+            ),
             (InvarianceConfig { off_rate: -1.0, ..config() }, "off_rate = -1 is not allowed"),
             (InvarianceConfig { floor: 0.0, ..config() }, "floor = 0 is not allowed"),
             (InvarianceConfig { init_max: 0.0, ..config() }, "init_max = 0 is not allowed"),
-            (InvarianceConfig { normalization: every(0), ..config() }, "every = 0 is not allowed: 1 to"),
-            (InvarianceConfig { normalization: size(0.0), ..config() }, "size = 0 is not allowed"),
+            (
+                InvarianceConfig { normalization: every(0), ..config() },
+                "normalization.every = 0 is not allowed: 1 to",
+            ),
+            (
+                InvarianceConfig { normalization: size(0.0), ..config() },
+                "normalization.size = 0 is not allowed",
+            ),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();

@@ -43,7 +43,8 @@ mod steps;
 
 use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Invalid, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{check_batch, check_frames, no_update, top_k};
@@ -51,18 +52,23 @@ use crate::rule::{Learned, LearningRule, Rule, check_state, copy_tensor, is_one,
 use steps::{MultiWinnerSteps, Panels};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MultiWinnerConfig {
     /// Number of units.
+    #[schemars(range(min = 1))]
     pub units: usize,
-    /// Units that win a frame, 1 to `units`.
+    /// Units that win a frame, at most `units`.
+    #[schemars(range(min = 1))]
     pub winners: usize,
     /// How strongly a miss changes the winners, ξ.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// The least that a reconstruction divides by.
+    #[schemars(extend("minimum" = f64::from(f32::MIN_POSITIVE)))]
     pub floor: f64,
     /// The weights begin uniform in 0 to this.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub init_max: f64,
     /// Whether a weight that would become negative becomes 0.
     pub clamp: bool,
@@ -70,6 +76,7 @@ pub struct MultiWinnerConfig {
     /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed; `docs/cuda.md` says what that does to the results.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
     pub minibatch: usize,
 }
 
@@ -87,24 +94,10 @@ impl Default for MultiWinnerConfig {
     }
 }
 
-impl MultiWinnerConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let (rate, floor, most) = (self.learning_rate, self.floor, self.init_max);
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
+impl Parameters for MultiWinnerConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
         let winners = format!("1 to units ({})", self.units);
-        Invalid::unless((1..=self.units).contains(&self.winners), "winners", self.winners, winners)?;
-        Invalid::unless(positive(rate), "learning_rate", rate, "a number above 0")?;
-        let smallest = f64::from(f32::MIN_POSITIVE);
-        Invalid::unless(
-            floor.is_finite() && floor >= smallest,
-            "floor",
-            floor,
-            "a number of at least 1.2e-38",
-        )?;
-        Invalid::unless(positive(most), "init_max", most, "a number above 0")?;
-        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")
+        Invalid::unless(self.winners <= self.units, "winners", self.winners, winners)
     }
 }
 
@@ -282,10 +275,13 @@ mod tests {
         let cases = [
             (MultiWinnerConfig { units: 0, ..config() }, "units = 0 is not allowed: at least 1"),
             (MultiWinnerConfig { winners: 71, ..config() }, "winners = 71 is not allowed: 1 to units (70)"),
-            (MultiWinnerConfig { winners: 0, ..config() }, "winners = 0 is not allowed: 1 to units (70)"),
+            (MultiWinnerConfig { winners: 0, ..config() }, "winners = 0 is not allowed: at least 1"),
             (MultiWinnerConfig { learning_rate: -0.1, ..config() }, "learning_rate = -0.1 is not allowed"),
             (MultiWinnerConfig { floor: 0.0, ..config() }, "floor = 0 is not allowed: a number of at least"),
-            (MultiWinnerConfig { init_max: f64::NAN, ..config() }, "init_max = NaN is not allowed"),
+            (
+                MultiWinnerConfig { init_max: f64::NAN, ..config() },
+                "init_max = not a finite number is not allowed",
+            ),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();

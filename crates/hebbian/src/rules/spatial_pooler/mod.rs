@@ -52,7 +52,8 @@ use std::fmt::Debug;
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Invalid, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::check_batch_of;
@@ -68,7 +69,7 @@ pub const NO_COLUMN: u32 = u32::MAX;
 const RAISE: f64 = 0.1;
 
 /// What a column's activity is compared with when it is boosted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BoostToward {
     /// The mean activity of all columns, as in the notebook.
@@ -78,58 +79,70 @@ pub enum BoostToward {
 }
 
 /// Which columns have their permanences raised after each input, since the input hardly reaches them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Starved {
     /// None.
     Left,
     /// The `share` of columns with the lowest mean boosted overlap, however large it is: the notebook's way.
     Lowest {
-        /// In [0, 1].
+        /// The share that is raised.
+        #[schemars(range(min = 0.0, max = 1.0))]
         share: f64,
     },
     /// Those that are reached less often than `fraction` of the time that the best column is: HTM's way.
     BelowBest {
-        /// In [0, 1].
+        /// How often, against the best column.
+        #[schemars(range(min = 0.0, max = 1.0))]
         fraction: f64,
     },
 }
 
 /// The parameters of [`SpatialPooler`]. The default is the notebook's last setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpatialPoolerConfig {
     /// Number of columns.
+    #[schemars(range(min = 1))]
     pub units: usize,
     /// Share of the columns that win, rounded down; at least one column.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub sparsity: f64,
     /// Which inputs each column could connect to.
     pub pool: PotentialPool,
-    /// Permanence from which a synapse is connected, in (0, 1].
+    /// Permanence from which a synapse is connected.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub connected: f64,
     /// What a winner's permanence gains where the input is on.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub increment: f64,
     /// What it loses where the input is off.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub decrement: f64,
     /// Overlap, before boosting, below which a column does not compete; HTM's.
     pub stimulus_threshold: u32,
     /// Boosted overlap below which a winner is dropped; the notebook's.
+    #[schemars(range(min = 0.0))]
     pub min_activation: f64,
     /// What activity is held against.
     pub boost_toward: BoostToward,
     /// Boost strength; 0 boosts nothing.
+    #[schemars(range(min = 0.0))]
     pub boost_strength: f64,
     /// Period T of the activity duty cycle, in inputs.
+    #[schemars(range(min = 1.0))]
     pub activity_period: f64,
     /// Which columns are helped to synapses.
     pub starved: Starved,
     /// Period of the overlap duty cycle, in inputs.
+    #[schemars(range(min = 1.0))]
     pub overlap_period: f64,
     /// Inputs a step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
     /// devices on which a step an input is too short: all inputs of a step meet the columns as they were before it, what
     /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
     /// does to the results.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
     pub minibatch: usize,
 }
 
@@ -154,46 +167,15 @@ impl Default for SpatialPoolerConfig {
     }
 }
 
-impl SpatialPoolerConfig {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self) -> std::result::Result<(), Invalid> {
-        let share = |value: f64| (0.0..=1.0).contains(&value);
-        let between = "a number from 0 to 1";
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
-        let some = share(self.sparsity) && self.active() >= 1;
+impl Parameters for SpatialPoolerConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
         let allowed = format!("above 0, at most 1, and at least one of units ({})", self.units);
-        Invalid::unless(some, "sparsity", self.sparsity, allowed)?;
-        self.pool.validate(self.units)?;
-        let connected = self.connected;
-        Invalid::unless(
-            share(connected) && connected > 0.0,
-            "connected",
-            connected,
-            "a number above 0, at most 1",
-        )?;
-        Invalid::unless(share(self.increment), "increment", self.increment, between)?;
-        Invalid::unless(share(self.decrement), "decrement", self.decrement, between)?;
-        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
-        let least = "a number of at least 0";
-        Invalid::unless(not_negative(self.min_activation), "min_activation", self.min_activation, least)?;
-        Invalid::unless(not_negative(self.boost_strength), "boost_strength", self.boost_strength, least)?;
-        for (field, period) in
-            [("activity_period", self.activity_period), ("overlap_period", self.overlap_period)]
-        {
-            Invalid::unless(not_negative(period) && period >= 1.0, field, period, "a number of at least 1")?;
-        }
-        Invalid::unless(self.minibatch >= 1, "minibatch", self.minibatch, "at least 1")?;
-        match self.starved {
-            Starved::Left => Ok(()),
-            Starved::Lowest { share: value } => {
-                Invalid::unless(share(value), "starved_share", value, between)
-            }
-            Starved::BelowBest { fraction } => {
-                Invalid::unless(share(fraction), "starved_fraction", fraction, between)
-            }
-        }
+        Invalid::unless(self.active() >= 1, "sparsity", self.sparsity, allowed)?;
+        self.pool.check_together(self.units)
     }
+}
 
+impl SpatialPoolerConfig {
     /// How many columns win.
     pub fn active(&self) -> usize {
         share_of(self.units, self.sparsity)
@@ -547,20 +529,23 @@ mod tests {
             ),
             (
                 SpatialPoolerConfig { pool: PotentialPool::Anywhere { fraction: 0.0 }, ..config.clone() },
-                "pool_fraction = 0 is not allowed",
+                "pool.fraction = 0 is not allowed",
             ),
             (
                 SpatialPoolerConfig { connected: 0.0, ..config.clone() },
                 "connected = 0 is not allowed: a number above 0, at most 1",
             ),
-            (SpatialPoolerConfig { increment: f64::NAN, ..config.clone() }, "increment = NaN is not allowed"),
+            (
+                SpatialPoolerConfig { increment: f64::NAN, ..config.clone() },
+                "increment = not a finite number is not allowed",
+            ),
             (
                 SpatialPoolerConfig { activity_period: 0.5, ..config.clone() },
                 "activity_period = 0.5 is not allowed: a number of at least 1",
             ),
             (
                 SpatialPoolerConfig { starved: Starved::Lowest { share: 1.5 }, ..config },
-                "starved_share = 1.5 is not allowed: a number from 0 to 1",
+                "starved.share = 1.5 is not allowed: 0 to 1",
             ),
         ];
         for (config, expected) in cases {

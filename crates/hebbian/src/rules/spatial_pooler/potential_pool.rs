@@ -2,51 +2,45 @@
 
 use candle_core::{Device, Result, Tensor};
 use hebbian_training::{Generator, Invalid};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The potential pools of all columns. A synapse outside its column's pool does not exist and never will.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PotentialPool {
     /// Every input with probability `fraction`, wherever it lies.
     Anywhere {
-        /// In (0, 1].
+        /// That probability.
+        #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
         fraction: f64,
     },
     /// A share of the inputs in a square around the column's place over the image.
     #[serde(alias = "neighbourhood")]
     Neighborhood {
         /// Height and width of the image that the inputs are.
+        #[schemars(inner(range(min = 1)))]
         image: [usize; 2],
         /// Height and width of the grid of columns over it; each place holds `units / (height · width)` columns.
+        #[schemars(inner(range(min = 1)))]
         grid: [usize; 2],
         /// How far the square reaches from its center: its side is `2 radius + 1`.
         radius: usize,
         /// Whether the square goes on at the opposite edge; cut off if not.
         wrap: bool,
-        /// Share of the square, in (0, 1], drawn without replacement and rounded to whole inputs, at least one.
+        /// Share of the square, drawn without replacement and rounded to whole inputs, at least one.
+        #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
         fraction: f64,
     },
 }
 
 impl PotentialPool {
-    /// Checks every field against its range and names the first that is outside.
-    pub fn validate(&self, units: usize) -> std::result::Result<(), Invalid> {
-        let (Self::Anywhere { fraction } | Self::Neighborhood { fraction, .. }) = *self;
-        Invalid::unless(
-            fraction > 0.0 && fraction <= 1.0,
-            "pool_fraction",
-            fraction,
-            "a number above 0, at most 1",
-        )?;
-        let Self::Neighborhood { image: [height, width], grid: [rows, columns], .. } = *self else {
-            return Ok(());
-        };
-        let named = |size: [usize; 2]| format!("{}x{}", size[0], size[1]);
-        let places = rows.saturating_mul(columns);
-        Invalid::unless(height > 0 && width > 0, "image", named([height, width]), "at least 1x1")?;
+    /// Checks that the grid's places divide the `units`.
+    pub(super) fn check_together(&self, units: usize) -> std::result::Result<(), Invalid> {
+        let Self::Neighborhood { grid: [rows, columns], .. } = *self else { return Ok(()) };
         let allowed = format!("at least 1x1, with a number of places that divides units ({units})");
-        Invalid::unless(places > 0 && units.is_multiple_of(places), "grid", named([rows, columns]), allowed)
+        let divides = units.is_multiple_of(rows.saturating_mul(columns));
+        Invalid::unless(divides, "pool.grid", format!("{rows}x{columns}"), allowed)
     }
 
     /// How many inputs the pools are made for, where they know.

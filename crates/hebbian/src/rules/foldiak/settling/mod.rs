@@ -4,6 +4,7 @@
 mod cuda;
 
 use candle_core::{DType, Result, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::logistic::logistic;
@@ -12,19 +13,23 @@ use crate::ops::check_samples;
 
 /// How the outputs `y (units)` follow from the drive `d (units)`, which is what the inputs bring, the lateral weights `w`
 /// and the thresholds `t`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 pub enum Settling {
     /// Towards an equilibrium of `dy/dt = f(d + w y - t) - y` with `f(u) = 1 / (1 + e^(-slope u))`, from y = 0 by Euler's
     /// method: `y ← y + time_step dy/dt`.
     Equilibrium {
         /// Steepness λ of f.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         slope: f64,
         /// Length of a step.
+        #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
         time_step: f64,
         /// The most steps that are made.
+        #[schemars(range(min = 1))]
         iterations: usize,
         /// A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps.
+        #[schemars(range(min = 0.0))]
         tolerance: f64,
     },
     /// In one step, in which units see each other's drive and not each other's output: `y = f(d + w d - t)` at slope 1.
