@@ -93,7 +93,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--pool-fraction=0"], &["--pool-fraction is 0", "above 0, at most 1"]),
         (&["--connected=1.5"], &["--connected is 1.5", "above 0, at most 1"]),
         (&["--boost-strength=-1"], &["--boost-strength is -1", "at least 0"]),
-        (&["--raised=lowest", "--raised-share=2"], &["--raised-share is 2", "from 0 to 1"]),
+        (&["--raised=lowest", "--raised-share=2"], &["--raised-share is 2", "0 to 1"]),
         (&["--penalty=-1"], &["--penalty is -1", "at least 0"]),
         (&["--tolerance=0"], &["--tolerance is 0", "above 0"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),

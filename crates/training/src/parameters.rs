@@ -85,7 +85,7 @@ fn check(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid> {
     }
     match value {
         Value::Null if may_be(schema, "null") => Ok(()),
-        Value::Null => refuse("not a finite number".to_owned()),
+        Value::Null => refuse("NaN or infinity".to_owned()),
         Value::Number(number) if !within(schema, number.as_f64().unwrap_or(f64::NAN)) => refuse(shown(value)),
         Value::Number(number) if number.is_f64() && !may_be(schema, "number") => refuse(shown(value)),
         Value::Number(_) if may_be(schema, "integer") || may_be(schema, "number") => Ok(()),
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_refused_as_that() {
         for mean in [f64::NAN, f64::INFINITY] {
-            let expected = "mean = not a finite number is not allowed: a number";
+            let expected = "mean = NaN or infinity is not allowed: a number";
             assert_eq!(refusal(|outer| outer.mean = mean), expected);
         }
     }

@@ -247,7 +247,7 @@ mod tests {
             (KrotovHopfieldConfig { k: 13, ..config.clone() }, "k = 13 is not allowed: 2 to units (12)"),
             (
                 KrotovHopfieldConfig { delta: f64::NAN, ..config.clone() },
-                "delta = not a finite number is not allowed",
+                "delta = NaN or infinity is not allowed",
             ),
             (KrotovHopfieldConfig { learning_rate: 0.0, ..config }, "learning_rate = 0 is not allowed"),
         ];

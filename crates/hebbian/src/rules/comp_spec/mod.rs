@@ -341,7 +341,7 @@ mod tests {
             ),
             (
                 charged(Charge { delta: f64::NAN, ..Default::default() }),
-                "charge.delta = not a finite number is not allowed",
+                "charge.delta = NaN or infinity is not allowed",
             ),
             (charged(Charge { k: 1, ..Default::default() }), "charge.k = 1 is not allowed: at least 2"),
             (

@@ -405,7 +405,7 @@ mod tests {
             ),
             (
                 FoldiakConfig { threshold_rate: f64::NAN, ..fine.clone() },
-                "threshold_rate = not a finite number is not allowed",
+                "threshold_rate = NaN or infinity is not allowed",
             ),
             (FoldiakConfig { init_scale: 0.0, ..fine.clone() }, "init_scale = 0 is not allowed"),
             (
@@ -414,7 +414,7 @@ mod tests {
             ),
             (
                 FoldiakConfig { init_threshold: f64::INFINITY, ..fine },
-                "init_threshold = not a finite number is not allowed",
+                "init_threshold = NaN or infinity is not allowed",
             ),
             (settling(0.0, 0.1, 1, 0.0), "settling.slope = 0 is not allowed"),
             (settling(1.0, 1.5, 1, 0.0), "settling.time_step = 1.5 is not allowed"),

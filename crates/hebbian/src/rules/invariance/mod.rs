@@ -359,10 +359,7 @@ mod tests {
                 "average_rate = 0 is not allowed: a number above 0",
             ),
             (InvarianceConfig { average_rate: 1.5, ..config() }, "average_rate = 1.5 is not allowed"),
-            (
-                InvarianceConfig { on_rate: f64::NAN, ..config() },
-                "on_rate = not a finite number is not allowed",
-            ),
+            (InvarianceConfig { on_rate: f64::NAN, ..config() }, "on_rate = NaN or infinity is not allowed"),
             (InvarianceConfig { off_rate: -1.0, ..config() }, "off_rate = -1 is not allowed"),
             (InvarianceConfig { floor: 0.0, ..config() }, "floor = 0 is not allowed"),
             (InvarianceConfig { init_max: 0.0, ..config() }, "init_max = 0 is not allowed"),

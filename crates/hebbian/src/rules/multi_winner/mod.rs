@@ -280,7 +280,7 @@ mod tests {
             (MultiWinnerConfig { floor: 0.0, ..config() }, "floor = 0 is not allowed: a number of at least"),
             (
                 MultiWinnerConfig { init_max: f64::NAN, ..config() },
-                "init_max = not a finite number is not allowed",
+                "init_max = NaN or infinity is not allowed",
             ),
         ];
         for (config, expected) in cases {

@@ -537,7 +537,7 @@ mod tests {
             ),
             (
                 SpatialPoolerConfig { increment: f64::NAN, ..config.clone() },
-                "increment = not a finite number is not allowed",
+                "increment = NaN or infinity is not allowed",
             ),
             (
                 SpatialPoolerConfig { activity_period: 0.5, ..config.clone() },
