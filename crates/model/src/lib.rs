@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use hebbian::{KrotovHopfield, KrotovHopfieldConfig, Registry};
+//! use hebbian::{KrotovHopfield, KrotovHopfieldConfig, Registry, Rule};
 //! use hebbian_classifier::SoftmaxRegression;
 //! use hebbian_model::{Encoding, FeatureWeights, Model};
 //! use hebbian_training::Generator;

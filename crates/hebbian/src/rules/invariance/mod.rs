@@ -34,7 +34,7 @@
 //! let mut rule = Invariance::new(config, 4, &mut Generator::new(0, "doctest"), &Device::Cpu)?;
 //! let error_before = rule.relative_error(&frames)?;
 //! for epoch in 0..300 {
-//!     rule.begin_epoch(epoch, &frames(0)?)?;
+//!     rule.begin_epoch(epoch, &frames)?;
 //!     rule.learn(&frames)?;
 //! }
 //! // From averages over time it reconstructs better what is seen at one time.
