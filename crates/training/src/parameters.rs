@@ -219,8 +219,8 @@ pub fn undescribed(schema: &Value) -> Vec<String> {
     let mut missing = Vec::new();
     if let Some(fields) = schema["properties"].as_object() {
         for (name, field) in fields.iter().filter(|(_, field)| field.get("const").is_none()) {
-            let described =
-                field["description"].is_string() || schema["description"].is_string() && fields.len() == 1;
+            let described = field["description"].is_string()
+                || (schema["description"].is_string() && variant(schema).is_some());
             if !described {
                 missing.push(name.clone());
             }
