@@ -58,7 +58,7 @@ struct Arguments {
     /// Epochs of the two linear readouts
     #[arg(long, value_name = "N", default_value_t = 10)]
     linear_epochs: usize,
-    /// Samples a step of the linear readouts
+    /// Samples per step of the linear readouts
     #[arg(long, value_name = "N", default_value_t = 32)]
     linear_batch_size: usize,
     /// First weight of the linear readout from a unit to the classes that it did not vote for
@@ -213,9 +213,9 @@ impl Arguments {
         }
         let vote = WinnerTakeAll::fit(&layer.weights, &session.data.train, session.data.classes)?;
         for (name, readout) in names.iter().zip(READOUTS) {
-            let place = RunKey { seed, name };
-            session.row(place, |session| {
-                let row = self.read_out(session, place, readout, layer, &vote)?;
+            let key = RunKey { seed, name };
+            session.row(key, |session| {
+                let row = self.read_out(session, key, readout, layer, &vote)?;
                 Ok(Row {
                     model: model.to_owned(),
                     units: Some(units),
@@ -234,7 +234,7 @@ impl Arguments {
         let name = layer_name(model, units);
         let mut draws = Generator::new(seed, &name);
         let (inputs, device) = (session.data.shape.inputs(), session.device.clone());
-        let place = RunKey { seed, name: &name };
+        let key = RunKey { seed, name: &name };
         match model {
             RANDOM_IMAGES => {
                 let weights = random_images(session.data.train.inputs(), units, &mut draws)?;
@@ -248,12 +248,12 @@ impl Arguments {
             }
             KrotovHopfield::NAME => {
                 let rule = KrotovHopfield::new(self.krotov_hopfield(units), inputs, &mut draws, &device)?;
-                learn(session, place, rule, &self.fit(self.kh_epochs))
+                learn(session, key, rule, &self.fit(self.kh_epochs))
             }
             _ => {
                 let charge = (model == CHARGED).then(|| self.charge());
                 let rule = CompSpec::new(self.comp_spec(units, charge), inputs, &mut draws, &device)?;
-                learn(session, place, rule, &self.fit(self.common.epochs))
+                learn(session, key, rule, &self.fit(self.common.epochs))
             }
         }
     }
@@ -261,22 +261,22 @@ impl Arguments {
     fn read_out(
         &self,
         session: &mut Session,
-        place: RunKey<'_>,
+        key: RunKey<'_>,
         readout: &str,
         layer: &mut Layer,
         vote: &WinnerTakeAll,
     ) -> Result<Row> {
         let (units, classes) = (layer.weights.dim(0)?, session.data.classes);
         let product = Linear::new(layer.weights.clone(), None);
-        let mut draws = Generator::new(place.seed, place.name);
+        let mut draws = Generator::new(key.seed, key.name);
         match readout {
             LINEAR => {
                 let readout = SoftmaxRegression::drawn(units, classes, &mut draws, &session.device)?;
-                session.read_out(place, &product, &readout, &self.linear(), true)
+                session.read_out(key, &product, &readout, &self.linear(), true)
             }
             LINEAR_WTA_INIT => {
                 let readout = SoftmaxRegression::without_bias(&vote.readout(self.linear_elsewhere)?)?;
-                session.read_out(place, &product, &readout, &self.linear(), true)
+                session.read_out(key, &product, &readout, &self.linear(), true)
             }
             WTA_VOTE => session.evaluate(vote),
             _ => {
@@ -284,9 +284,9 @@ impl Arguments {
                 let Some((model, path)) = layer.learned.take() else {
                     let (weights, train) = (layer.weights.clone(), session.data.train.inputs());
                     let features = Features::fit(FeaturesConfig::default(), weights, train)?;
-                    return session.read_out(place, &features, &readout, &self.power(), true);
+                    return session.read_out(key, &features, &readout, &self.power(), true);
                 };
-                let row = session.read_out(place, model.encoder(), &readout, &self.power(), true)?;
+                let row = session.read_out(key, model.encoder(), &readout, &self.power(), true)?;
                 model.with_readout(&readout.state()?)?.save(&path)?;
                 Ok(row)
             }
@@ -297,8 +297,8 @@ impl Arguments {
         let name = layer_name(BACKPROP, units);
         let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = Mlp::new(inputs, units, classes, &mut Generator::new(seed, &name), &session.device)?;
-        let place = RunKey { seed, name: &name };
-        let row = session.learn_supervised(place, &network, &self.backprop_descent(), true)?;
+        let key = RunKey { seed, name: &name };
+        let row = session.learn_supervised(key, &network, &self.backprop_descent(), true)?;
         Ok(Row { model: BACKPROP.to_owned(), units: Some(units), ..row })
     }
 
@@ -329,7 +329,7 @@ impl Arguments {
         order.sort_by(|&a, &b| specialization[b as usize].total_cmp(&specialization[a as usize]));
         let side = SIDE.min((units as f64).sqrt().ceil() as usize);
         let shown = units.min(side * side);
-        let chosen: Vec<u32> = (0..shown).map(|place| order[place * units / shown]).collect();
+        let chosen: Vec<u32> = (0..shown).map(|rank| order[rank * units / shown]).collect();
         let weights = layer.weights.index_select(&Tensor::new(chosen, &session.device)?, 0)?;
         let shape = session.data.shape;
         let title = format!("CompSpec: {shown} of {units} prototypes, the most specialized first");
@@ -396,13 +396,13 @@ impl Arguments {
     fn time_to_accuracy(&self, session: &Session, units: usize) -> Result<Picture> {
         let rows = session.rows();
         let curve = |name: &str, phase: Phase, hue: usize| {
-            let place = RunKey { seed: self.common.seed, name };
+            let key = RunKey { seed: self.common.seed, name };
             let row = rows.iter().find(|row| row.0 == name).map(|row| &row.1);
-            let trained = session.metrics.seconds(place, phase);
+            let trained = session.metrics.seconds(key, phase);
             let all =
                 row.map_or(0.0, |row| row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0));
             let mut seconds = all - trained;
-            let points = session.metrics.of(place, phase).filter_map(|metric| {
+            let points = session.metrics.of(key, phase).filter_map(|metric| {
                 seconds += metric.seconds;
                 Some((seconds, metric.value("test_accuracy")?))
             });
@@ -429,13 +429,13 @@ impl Arguments {
 
 fn learn<R: LearningRule + 'static>(
     session: &mut Session,
-    place: RunKey<'_>,
+    key: RunKey<'_>,
     mut rule: R,
     fit: &FitConfig,
 ) -> Result<Layer> {
-    let mut training = session.begin(place, &mut rule, fit)?;
-    session.learn(place, &mut training, &mut rule, |_, _| Ok(()))?;
-    let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
+    let mut training = session.begin(key, &mut rule, fit)?;
+    session.learn(key, &mut training, &mut rule, |_, _| Ok(()))?;
+    let learn_seconds = Some(session.metrics.seconds(key, Phase::Learn));
     let specialization = rule.state()?.get("specialization").map(Tensor::to_vec1).transpose()?;
     let weights = rule.weights()?;
     let encoding = Encoding::Power { features: FeaturesConfig::default(), weights: FeatureWeights::Plain };
@@ -443,7 +443,7 @@ fn learn<R: LearningRule + 'static>(
     Ok(Layer {
         weights,
         specialization: specialization.unwrap_or_default(),
-        learned: Some((model, session.checkpoint_path(place))),
+        learned: Some((model, session.checkpoint_path(key))),
         learn_seconds,
         learn_epochs: Some(fit.epochs),
     })

@@ -122,8 +122,8 @@ impl Experiment for Arguments {
             session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
             session.row(at(BACKPROP), |session| self.backprop(session, at(BACKPROP), self.backprop_loss))?;
             if self.backprop_loss != self.readout_loss {
-                let place = at(BACKPROP_WITH_THE_READOUTS_LOSS);
-                session.row(place, |session| self.backprop(session, place, self.readout_loss))?;
+                let key = at(BACKPROP_WITH_THE_READOUTS_LOSS);
+                session.row(key, |session| self.backprop(session, key, self.readout_loss))?;
             }
             session.row(at(LINEAR_CONTROL), |session| self.linear_control(session, seed))?;
             session.row(at(RANDOM_PROJECTION), |session| self.random_projection(session, seed))?;
@@ -200,56 +200,56 @@ impl Arguments {
     }
 
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let place = RunKey { seed, name: KrotovHopfield::NAME };
-        let mut draws = Generator::new(seed, place.name);
+        let key = RunKey { seed, name: KrotovHopfield::NAME };
+        let mut draws = Generator::new(seed, key.name);
         let mut rule =
             KrotovHopfield::new(self.rule(), session.data.shape.inputs(), &mut draws, &session.device)?;
-        let mut fit = session.begin(place, &mut rule, &self.fit())?;
-        session.learn(place, &mut fit, &mut rule, norms)?;
+        let mut fit = session.begin(key, &mut rule, &self.fit())?;
+        session.learn(key, &mut fit, &mut rule, norms)?;
         let model = session.model(rule, &fit)?.with_encoding(self.encoding(), session.data.train.inputs())?;
-        let (row, readout) = self.read_out(session, place, model.encoder())?;
+        let (row, readout) = self.read_out(session, key, model.encoder())?;
         let model = model.with_readout(&readout.state()?)?;
-        model.save(&session.checkpoint_path(place))?;
-        if session.is_primary(place) {
+        model.save(&session.checkpoint_path(key))?;
+        if session.is_primary(key) {
             let weights = model.rule().weights()?;
             let picture = self.receptive_fields(session, &weights, "Krotov-Hopfield", self.common.epochs)?;
             session.draw("weights.png", &picture)?;
             session.draw("confusion.png", &confusion(session, model.encoder(), &readout)?)?;
         }
-        let learn_seconds = Some(session.metrics.seconds(place, Phase::Learn));
+        let learn_seconds = Some(session.metrics.seconds(key, Phase::Learn));
         Ok(Row { learn_seconds, learn_epochs: Some(self.common.epochs), ..row })
     }
 
     fn read_out(
         &self,
         session: &mut Session,
-        place: RunKey<'_>,
+        key: RunKey<'_>,
         features: &dyn Module,
     ) -> Result<(Row, SoftmaxRegression)> {
         let readout = SoftmaxRegression::new(self.units(), session.data.classes, &session.device)?;
-        let row = session.read_out(place, features, &readout, &self.readout(), false)?;
-        Ok((Row { model: place.name.to_owned(), ..row }, readout))
+        let row = session.read_out(key, features, &readout, &self.readout(), false)?;
+        Ok((Row { model: key.name.to_owned(), ..row }, readout))
     }
 
     /// The same first weights and batches, whatever the loss.
-    fn backprop(&self, session: &mut Session, place: RunKey<'_>, loss: Loss) -> Result<Row> {
+    fn backprop(&self, session: &mut Session, key: RunKey<'_>, loss: Loss) -> Result<Row> {
         let (inputs, units, classes) = (session.data.shape.inputs(), self.units(), session.data.classes);
-        let mut draws = Generator::new(place.seed, BACKPROP);
+        let mut draws = Generator::new(key.seed, BACKPROP);
         let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
-        let row = session.learn_supervised(place, &network, &self.backprop_descent(loss), false)?;
-        if place == (RunKey { seed: self.common.seed, name: BACKPROP }) {
+        let row = session.learn_supervised(key, &network, &self.backprop_descent(loss), false)?;
+        if key == (RunKey { seed: self.common.seed, name: BACKPROP }) {
             let picture =
                 self.receptive_fields(session, &network.hidden_weights()?, "backprop", self.backprop_epochs)?;
             session.draw("backprop_weights.png", &picture)?;
         }
-        Ok(Row { model: place.name.to_owned(), units: Some(units), ..row })
+        Ok(Row { model: key.name.to_owned(), units: Some(units), ..row })
     }
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let place = RunKey { seed, name: LINEAR_CONTROL };
+        let key = RunKey { seed, name: LINEAR_CONTROL };
         let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let network = NormalizedRegression::new(inputs, classes, &session.device)?;
-        let row = session.learn_supervised(place, &network, &self.control(), false)?;
+        let row = session.learn_supervised(key, &network, &self.control(), false)?;
         Ok(Row { model: LINEAR_CONTROL.to_owned(), ..row })
     }
 
@@ -266,9 +266,9 @@ impl Arguments {
         self.unlearned(session, RunKey { seed, name: RANDOM_IMAGES }, weights)
     }
 
-    fn unlearned(&self, session: &mut Session, place: RunKey<'_>, weights: Tensor) -> Result<Row> {
+    fn unlearned(&self, session: &mut Session, key: RunKey<'_>, weights: Tensor) -> Result<Row> {
         let features = Features::fit(self.features(), weights, session.data.train.inputs())?;
-        Ok(self.read_out(session, place, &features)?.0)
+        Ok(self.read_out(session, key, &features)?.0)
     }
 
     fn receptive_fields(

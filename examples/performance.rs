@@ -119,7 +119,7 @@ fn lines() -> Vec<Line> {
     ]
 }
 
-/// Milliseconds a step, criterion's mean over the steps of an iteration; `None` where the bench was not run.
+/// Milliseconds per step, criterion's mean over the steps of an iteration; `None` where the bench was not run.
 fn milliseconds([group, function]: [&str; 2]) -> Option<f64> {
     let folder = Path::new("target/criterion").join(group).join(function).join("new");
     let read = |name: &str| -> Option<Value> {
@@ -130,7 +130,7 @@ fn milliseconds([group, function]: [&str; 2]) -> Option<f64> {
     Some(nanoseconds / 1e6 / steps)
 }
 
-/// Milliseconds a step by name, as the peers that can run here print them.
+/// Milliseconds per step by name, as the peers that can run here print them.
 fn peers() -> BTreeMap<String, f64> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut measured = BTreeMap::new();
@@ -169,7 +169,7 @@ fn page(peers: &BTreeMap<String, f64>) -> Result<String> {
     let mut page = format!(
         "# Performance\n\nMade by `cargo bench --workspace && cargo run --release --example performance`. All times are of one \
          machine; compare within the page only. The forward product of 2000 units and 784 inputs with a batch of 100 takes candle \
-         {product:.3} ms, {:.0} GFLOP/s{}.\n\n| rule | ms a step | limit, ms | ratio | numpy, ms | ratio | PyTorch, ms | ratio |\n\
+         {product:.3} ms, {:.0} GFLOP/s{}.\n\n| rule | ms per step | limit, ms | ratio | numpy, ms | ratio | PyTorch, ms | ratio |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|\n",
         flops / 1e9,
         peers

@@ -136,7 +136,7 @@ fn page() -> Result<(String, Picture)> {
                     rule, 2000 units, 784 inputs of which 19 % are on, a batch of 100 and 2 threads, except where the \
                     table says otherwise; the best of the steps of 1.5 seconds, each size in a process of its own.\n\n\
                     ![Time a step as units, batch, inputs and threads grow](scaling.png)\n\n\
-                    | what grows | to | ms a step | peak memory, MB | growth | expected |\n|---|---:|---:|---:|---:|---:|\n"
+                    | what grows | to | ms per step | peak memory, MB | growth | expected |\n|---|---:|---:|---:|---:|---:|\n"
         .to_owned();
     let mut panels = Vec::new();
     for Axis { name, expected, sizes } in axes() {
@@ -158,7 +158,7 @@ fn page() -> Result<(String, Picture)> {
             Curves {
                 title: format!("{name}: growth {fitted:.2}, expected {expected:.2}"),
                 x_label: format!("log2 of {name}"),
-                y_label: "log2 of ms a step".to_owned(),
+                y_label: "log2 of ms per step".to_owned(),
                 series: vec![Series::solid("measured", 0, points), Series::dashed("expected", 1, line)],
                 y_range: None,
             }

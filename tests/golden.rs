@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
+use hebbian::golden::{self, ensure_equal};
 use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
@@ -53,22 +54,7 @@ fn devices() -> Vec<Device> {
 }
 
 fn ensure_close(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
-    let ours = ours.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-    let reference = reference.to_dtype(DType::F64)?;
-    let most = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
-    let (difference, scale) = (most(&(&ours - &reference)?)?, most(&reference)?);
-    ensure!(
-        difference <= TOLERANCE * scale,
-        "{what} is off by {difference:e}, the largest magnitude being {scale:e}"
-    );
-    Ok(())
-}
-
-fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
-    let integers = |tensor: &Tensor| tensor.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
-    let (ours, reference) = (integers(ours)?, integers(reference)?);
-    ensure!(ours == reference, "{what} are {ours:?}, expected {reference:?}");
-    Ok(())
+    Ok(golden::ensure_close(what, ours, reference, TOLERANCE)?)
 }
 
 /// Replays a trace whose rule is built; `None` where it is not built yet.
@@ -317,7 +303,7 @@ fn replay_video(trace: &Trace, mnist: &Dataset) -> Result<()> {
     let ribbon = Ribbon::new(&images.narrow(0, whole("r_start")?, whole("r_l")?)?)?;
     ensure_equal("ribbon frames", &ribbon.frames(27..30)?, trace.tensor("ribbon_frames_27_29")?)?;
     let frames = ribbon.frames(0..ribbon.len())?;
-    ensure_equal("ribbon frame sums", &sums(&frames, 1)?, trace.tensor("ribbon_frame_pixel_sums")?)
+    Ok(ensure_equal("ribbon frame sums", &sums(&frames, 1)?, trace.tensor("ribbon_frame_pixel_sums")?)?)
 }
 
 fn replay_foldiak(trace: &Trace, device: &Device) -> Result<()> {

@@ -3,7 +3,7 @@
     python3 benches/peers/invariance.py FOLDER_WITH_MNIST
     cargo bench --bench learning_step -- "one at a time"
 
-Without a folder, strokes stand in for MNIST's digits. Each prints frames a second with 900 / 100 units, 400 inputs, both layers learning from one frame at a time.
+Without a folder, strokes stand in for MNIST's digits. Each prints frames per second with 900 / 100 units, 400 inputs, both layers learning from one frame at a time.
 """
 import gzip
 import os
@@ -87,7 +87,7 @@ for kind in (np.float64, np.float32):
             for v in stream:
                 step(v, sw, iw, io)
             rates.append(FRAMES / (time.perf_counter() - begin))
-        print(f"{step.__name__}, {kind.__name__}: {max(rates):.0f} frames a second at best of {len(rates)}")
+        print(f"{step.__name__}, {kind.__name__}: {max(rates):.0f} frames per second at best of {len(rates)}")
         if step is learn:
             suffix = ", float32" if kind is np.float32 else ""
             print(f"multi-winner and invariance{suffix}\t{1e3 / max(rates):.4f} ms")

@@ -31,19 +31,19 @@ struct Arguments {
     /// What the patterns are
     #[arg(long, value_enum, default_value_t = Input::Bars)]
     input: Input,
-    /// Patterns to learn from; center patches are one an image
+    /// Patterns to learn from; center patches are one per image
     #[arg(long, value_name = "N", default_value_t = 2000)]
     patterns: usize,
-    /// Patterns held out to measure by; center patches are one an image
+    /// Patterns held out to measure by; center patches are one per image
     #[arg(long, value_name = "N", default_value_t = 1000)]
     test_patterns: usize,
-    /// Pixels a side of the grid of lines
+    /// Pixels per side of the grid of lines
     #[arg(long, value_name = "N", default_value_t = 8)]
     side: usize,
     /// Probability of each line
     #[arg(long, default_value_t = 0.125)]
     line_probability: f64,
-    /// Pixels a side of a patch
+    /// Pixels per side of a patch
     #[arg(long, value_name = "N", default_value_t = 10)]
     patch_size: usize,
     /// Where in an image patches are cut

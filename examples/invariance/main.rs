@@ -33,7 +33,7 @@ mod streams;
 #[command(mut_arg("train_size", |arg| arg.default_value("10000").help("Frames an epoch")))]
 #[command(mut_arg("validation_size", |arg| arg.help("Frames of the stream that choices are made by, from 10 000 on")))]
 #[command(mut_arg("test_size", |arg| arg.default_value("10000").help("Frames of the stream that are reported, from 20 000 on, and of unseen digits")))]
-#[command(mut_arg("batch_size", |arg| arg.help("Frames a call; the layers learn one at a time, or --minibatch of them, whatever it is")))]
+#[command(mut_arg("batch_size", |arg| arg.help("Frames per call; the layers learn one at a time, or --minibatch of them, whatever it is")))]
 #[command(mut_arg("readout_epochs", |arg| arg.default_value("50")))]
 struct Arguments {
     #[command(flatten)]
@@ -85,7 +85,7 @@ struct Arguments {
     #[arg(long, default_value_t = 9.0)]
     invariant_size: f64,
 
-    /// Frames a step: more than 1 learn faster on a GPU, and not quite the same
+    /// Frames per step: more than 1 learn faster on a GPU, and not quite the same
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[serde(skip_serializing_if = "is_one")]
     minibatch: usize,
@@ -465,8 +465,8 @@ impl Arguments {
 
     /// Relative error of the sparse layer over the epochs.
     fn error(&self, session: &Session<Streams>) -> Result<Picture> {
-        let place = RunKey { seed: self.common.seed, name: Stack::NAME };
-        let curve = |name: &str| session.metrics.curve(place, Phase::Learn, name);
+        let key = RunKey { seed: self.common.seed, name: Stack::NAME };
+        let curve = |name: &str| session.metrics.curve(key, Phase::Learn, name);
         let curves = Curves {
             title: "How much of a frame the sparse layer misses".to_owned(),
             x_label: "epoch".to_owned(),

@@ -90,10 +90,10 @@ impl Arguments {
         let others = self.others(session, seed, stack, &train)?;
         for model in READOUTS {
             let name = row_name(model);
-            let place = RunKey { seed, name: &name };
-            session.row(place, |session| {
+            let key = RunKey { seed, name: &name };
+            session.row(key, |session| {
                 let features = [others.features(model, &sets[0])?, others.features(model, &sets[1])?];
-                let row = self.evaluate(session, place, features, &sets)?;
+                let row = self.evaluate(session, key, features, &sets)?;
                 let shifts = &session.data.shifts;
                 let response = match model {
                     PIXELS => Some(shifts.clone()),
@@ -155,7 +155,7 @@ impl Arguments {
     fn evaluate(
         &self,
         session: &mut Session<Streams>,
-        place: RunKey<'_>,
+        key: RunKey<'_>,
         [train, test]: [Tensor; 2],
         sets: &[Seen; 2],
     ) -> Result<Row> {
@@ -166,14 +166,14 @@ impl Arguments {
         let units = train.inputs().dim(1)?;
         let readout = SoftmaxRegression::new(units, session.data.classes, &session.device)?;
         let config = self.readout();
-        session.descend((place, Phase::Readout), &readout, &config, &train, &[])?;
+        session.descend((key, Phase::Readout), &readout, &config, &train, &[])?;
         let accuracy =
             |set: &Labeled| evaluate(&readout, set, &config.loss).map(|evaluation| Some(evaluation.accuracy));
         Ok(Row {
             units: Some(units),
             train_accuracy: accuracy(&train)?,
             test_accuracy: accuracy(&test)?,
-            readout_seconds: Some(session.metrics.seconds(place, Phase::Readout)),
+            readout_seconds: Some(session.metrics.seconds(key, Phase::Readout)),
             ..Row::default()
         })
     }

@@ -72,7 +72,7 @@ pub struct Arguments {
     /// Period of the overlap duty cycle, in images
     #[arg(long, default_value_t = 1000.0)]
     overlap_period: f64,
-    /// Inputs a step: more than 1 learn faster on a GPU, and not quite the same
+    /// Inputs per step: more than 1 learn faster on a GPU, and not quite the same
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[serde(skip_serializing_if = "is_one")]
     minibatch: usize,

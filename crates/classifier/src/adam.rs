@@ -135,7 +135,7 @@ struct Kernel<'a> {
     moments: &'a RefCell<Moments>,
 }
 
-/// Weights a task: small enough to share the work, large enough to be worth handing over.
+/// Weights per task: small enough to share the work, large enough to be worth handing over.
 const CHUNK: usize = 1 << 14;
 
 impl InplaceOp2 for Kernel<'_> {

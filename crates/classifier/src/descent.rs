@@ -32,7 +32,7 @@ pub struct DescentConfig {
     /// Passes over the examples.
     #[schemars(range(min = 1))]
     pub epochs: usize,
-    /// Examples a step.
+    /// Examples per step.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
     /// Adam's step size.

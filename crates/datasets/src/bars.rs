@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Patterns of horizontal and vertical lines, and which lines each has.
 #[derive(Clone, Debug)]
 pub struct Bars {
-    /// Pixels a side.
+    /// Pixels per side.
     pub side: usize,
     /// u8 `(patterns, side²)`: 255 where any line passes, else 0.
     pub images: Tensor,

@@ -13,7 +13,7 @@ pub struct ImageShape {
     pub height: usize,
     /// Columns of pixels.
     pub width: usize,
-    /// Values a pixel: 1 for gray, 3 for color.
+    /// Values per pixel: 1 for gray, 3 for color.
     pub channels: usize,
 }
 

@@ -74,7 +74,7 @@ impl ImageFile {
     /// of three equal values; another size is reached by bilinear convolution, each side by itself.
     ///
     /// # Errors
-    /// If the numbers of values a pixel are not 1 or 3 on both sides, or the image is empty.
+    /// If the numbers of values per pixel are not 1 or 3 on both sides, or the image is empty.
     pub fn fitted(self, shape: ImageShape) -> Result<(Self, Vec<String>)> {
         let mut done = Vec::new();
         let mut image = self;
@@ -101,7 +101,7 @@ impl ImageFile {
             (1, 3) => self.pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
             (found, expected) => {
                 return Err(Error::Examples {
-                    found: format!("{found} values a pixel"),
+                    found: format!("{found} values per pixel"),
                     expected: format!("{expected}"),
                 });
             }

@@ -1,7 +1,7 @@
 //! Streams of frames out of still images, for rules that learn from what follows what.
 //!
 //! A [`Tapestry`] is a square of images that closes on itself in both directions, seen through a window that a [`Walk`]
-//! moves about. A [`Ribbon`] is a row of images that passes by a pixel a frame. Both are sources: only the frames that
+//! moves about. A [`Ribbon`] is a row of images that passes by one pixel per frame. Both are sources: only the frames that
 //! are asked for are made. Where no image has ink in the window the frame is blank, as it is in life.
 //!
 //! ```
@@ -107,7 +107,7 @@ impl Tapestry {
 
 /// Frames between two draws of the acceleration.
 const PERIOD: usize = 20;
-/// The fastest in either direction, in pixels a frame.
+/// The fastest in either direction, in pixels per frame.
 const FASTEST: f64 = 3.0;
 /// Where a walk begins, in both directions.
 const BEGINNING: f64 = 420.0;
@@ -115,7 +115,7 @@ const BEGINNING: f64 = 420.0;
 /// Positions of a window that strolls over a torus, without end.
 ///
 /// Every 20 frames it draws another acceleration, up to a pixel a frame in either direction; no velocity goes past 3
-/// pixels a frame. The first position is (420, 420) or, where the torus is smaller, what that is there.
+/// pixels per frame. The first position is (420, 420) or, where the torus is smaller, what that is there.
 #[derive(Clone, Debug)]
 pub struct Walk<A> {
     accelerations: A,

@@ -54,7 +54,7 @@ pub struct Common {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub epochs: usize,
 
-    /// Samples a step, of every model
+    /// Samples per step, of every model
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub batch_size: usize,
 

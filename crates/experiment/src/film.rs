@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use candle_core::Error;
 use hebbian::{Ended, Event, LearningRule};
 use hebbian_plots::{Film, ReceptiveFields, Scale};
 use hebbian_training::{Observer, replace_file};
+
+use crate::learning::plain;
 
 /// Frames of a film beside its first.
 const FRAMES: usize = 50;
@@ -73,6 +74,6 @@ impl<R: LearningRule> Observer<Event<'_, R>> for FilmRecorder {
             _ if self.frames_after(step) > self.frames_after(step - 1) => self.record(event.rule, step),
             _ => Ok(()),
         };
-        done.map_err(|error| Error::msg(format!("{error:#}")))
+        done.map_err(plain)
     }
 }

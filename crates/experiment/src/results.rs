@@ -1,4 +1,4 @@
-//! `results.json` and the table: one row a model, the mean over the seeds.
+//! `results.json` and the table: one row per model, the mean over the seeds.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ pub struct Results {
     dataset: Value,
     /// Wall time of all epochs of all rows and seeds.
     training_seconds: f64,
-    /// One row a model.
+    /// One row per model.
     pub rows: Vec<Row>,
 }
 

@@ -113,7 +113,7 @@ fn stream(criterion: &mut Criterion) {
         });
         let alone: Result<Vec<Tensor>> = (0..1000).map(|frame| frames.narrow(0, frame, 1)).collect();
         let alone = alone.expect("a thousand frames");
-        group.bench_function("multi-winner and invariance, a call a frame", |bencher| {
+        group.bench_function("multi-winner and invariance, one call per frame", |bencher| {
             bencher.iter(|| finished(&device, alone.iter().try_for_each(|frame| both.learn(frame).map(drop))))
         });
         for minibatch in [10, 100] {

@@ -1,4 +1,4 @@
-//! Samples a second of the spatial pooler on real MNIST: learning, encoding on one thread, and encoding on all; and with
+//! Samples per second of the spatial pooler on real MNIST: learning, encoding on one thread, and encoding on all; and with
 //! `--features cuda` and a GPU learning and encoding there, an input a step and a hundred.
 
 use candle_core::{Device, Error, Result, Tensor};

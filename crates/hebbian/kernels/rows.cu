@@ -18,7 +18,7 @@ extern "C" __global__ void signed_power(
     }
 }
 
-// The norm of each row, the Euclidean one or the largest magnitude. Grid: a block of 256 threads a row. Memory: reads
+// The norm of each row, the Euclidean one or the largest magnitude. Grid: a block of 256 threads per row. Memory: reads
 // each weight once and writes a number a row.
 extern "C" __global__ void row_norms(const float *weights, float *norms, const unsigned columns, const bool euclidean) {
     __shared__ float shared[THREADS];

@@ -1,6 +1,6 @@
 // The k largest of each row in rank order, ties to the lowest index, a NaN below every number.
 //
-// Grid: a block of 256 threads a row. Memory: the row is read from global memory once and then from the caches: k times
+// Grid: a block of 256 threads per row. Memory: the row is read from global memory once and then from the caches: k times
 // for the few, about 30 times for the many; k indices are written. No order of arrival matters: every entry has a place
 // of its own in the order, which its value and its index decide.
 #include "block.cuh"

@@ -168,17 +168,17 @@ impl Fit {
     ) -> Result<Self> {
         let fresh = Self::new(config, seed)?;
         let Metadata { rule: name, config, .. } = &checkpoint.metadata;
-        let Training { fit, generator, .. } = training_of(checkpoint)?;
+        let training = training_of(checkpoint)?;
         let same = |what: &str, theirs: String, ours: String| match theirs == ours {
             true => Ok(()),
             false => bail!("the checkpoint's {what} is {theirs}, this run's is {ours}"),
         };
         same("rule", name.clone(), rule.name().to_owned())?;
         same("config", config.to_string(), rule.config().to_string())?;
-        same("fit", fit.to_string(), serde_json::json!(fresh.config).to_string())?;
-        same("seed", generator.seed.to_string(), seed.to_string())?;
+        same("fit", training.fit.to_string(), serde_json::json!(fresh.config).to_string())?;
+        same("seed", training.generator.seed.to_string(), seed.to_string())?;
         rule.restore(checkpoint.part("rule"))?;
-        Ok(fresh.at(training_of(checkpoint)?))
+        Ok(fresh.at(training))
     }
 
     /// The training that `checkpoint` was taken from and its rule, one of the `registry`, with nothing else to be known.

@@ -40,7 +40,7 @@ pub fn replay(path: &Path, registry: &Registry, device: &Device, tolerance: f64)
 }
 
 /// An error that names `what` unless `ours` is `reference` to `tolerance` times its largest magnitude.
-fn ensure_close(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f64) -> Result<()> {
+pub fn ensure_close(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f64) -> Result<()> {
     let wide = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64);
     let most = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
     let (ours, reference) = (wide(ours)?, wide(reference)?);
@@ -52,7 +52,7 @@ fn ensure_close(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f64) -
 }
 
 /// An error that names `what` unless the integers `ours` and `reference` are the same.
-fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
+pub fn ensure_equal(what: &str, ours: &Tensor, reference: &Tensor) -> Result<()> {
     let integers = |tensor: &Tensor| tensor.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>();
     let (ours, reference) = (integers(ours)?, integers(reference)?);
     if ours == reference {

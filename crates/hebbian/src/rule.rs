@@ -7,9 +7,7 @@ use std::any::Any;
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Generator, State, all_finite};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use hebbian_training::{Generator, Parameters, State, all_finite};
 
 /// A candle layer that learns without gradients.
 ///
@@ -70,20 +68,19 @@ pub trait LearningRule: Module + Any + Send + Sync {
         self.weights()
     }
 
-    /// Copies of all that the rule has learned. What can be derived from it is not in it.
-    fn state(&self) -> Result<State>;
+    /// All that the rule has learned, by name. What can be derived from it is not in it. The tensors may share the rule's
+    /// own memory, which the next step writes to: [`state`](Self::state) copies them.
+    fn tensors(&self) -> Result<State>;
+
+    /// Copies of all that the rule has learned, for a checkpoint.
+    fn state(&self) -> Result<State> {
+        self.tensors()?.into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
+    }
 
     /// Copies of what [`Module::forward`] needs, in a form that makes the rule again: without what only learning needs,
     /// where the rule can do without.
     fn inference_state(&self) -> Result<State> {
         self.state()
-    }
-
-    /// The same as [`state`](Self::state), into an earlier copy of this rule's own. A rule that is stacked under others overrides it to write in
-    /// place: a stack keeps such a copy of every step, to take the step back if a rule further up fails.
-    fn copy_state(&self, into: &mut State) -> Result<()> {
-        *into = self.state()?;
-        Ok(())
     }
 
     /// Takes over a state of the same names, shapes and types, or refuses it and changes nothing.
@@ -108,8 +105,9 @@ pub trait Rule: LearningRule + Sized {
     /// The name in checkpoints and results; what [`LearningRule::name`] returns.
     const NAME: &'static str;
 
-    /// The parameters. What serde writes of them is what [`LearningRule::config`] returns.
-    type Config: Serialize + DeserializeOwned;
+    /// The parameters, each with its meaning, range and default. What serde writes of them is what
+    /// [`LearningRule::config`] returns.
+    type Config: Parameters;
 
     /// A rule for `inputs` values per sample that has learned nothing yet; all that is random comes from `generator`.
     fn new(config: Self::Config, inputs: usize, generator: &mut Generator, device: &Device) -> Result<Self>;
@@ -179,15 +177,6 @@ pub(crate) fn is_one(value: &usize) -> bool {
     *value == 1
 }
 
-/// Writes `tensor` into the tensor of that name, in place if `into` has one of its shape: for
-/// [`copy_state`](LearningRule::copy_state).
-pub(crate) fn copy_tensor(into: &mut State, name: &str, tensor: &Tensor) -> Result<()> {
-    match into.get(name) {
-        Some(place) if place.shape() == tensor.shape() => place.slice_set(&tensor.contiguous()?, 0, 0),
-        _ => into.insert(name.to_owned(), tensor.copy()?).map_or(Ok(()), |_| Ok(())),
-    }
-}
-
 /// Checks that `state` holds exactly the `expected` f32 tensors, and finite values only: for a rule's
 /// [`from_state`](Rule::from_state) and [`restore`](LearningRule::restore).
 pub fn check_state(state: &State, expected: &[(&str, Shape)]) -> Result<()> {
@@ -215,21 +204,9 @@ pub fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// `Σ |v - r|² / Σ |v|²` over all rows, 0 where nothing was shown. A row's squares are summed where it is, the rows in
-/// f64: millions of pixels would lose digits in f32.
-pub(crate) fn relative_error(shown: &Tensor, reconstructed: &Tensor) -> Result<f64> {
-    let energy = |rows: &Tensor| {
-        let rows = rows.sqr()?.sum(1)?.to_vec1::<f32>()?;
-        Ok::<_, candle_core::Error>(rows.into_iter().map(f64::from).sum::<f64>())
-    };
-    let missed = energy(&(shown - reconstructed)?)?;
-    Ok(missed / energy(shown)?.max(f64::MIN_POSITIVE))
-}
-
 #[cfg(test)]
 mod tests {
-    use hebbian_training::Parameters;
-
+    use super::*;
     use crate::{InvarianceConfig, MultiWinnerConfig, SpatialPoolerConfig};
 
     #[test]

@@ -33,8 +33,8 @@ impl Model {
     }
 
     pub(crate) fn described(rule: Box<dyn LearningRule>, description: Description) -> Result<Self> {
-        let weights = rule.weights()?;
-        let (inputs, device) = (weights.dim(1)?, weights.device().clone());
+        let inputs = rule.inputs();
+        let device = rule.tensors()?.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         let image = description.image_shape(inputs)?;
         Ok(Self { rule, description, features: None, readout: None, training: None, image, inputs, device })
     }

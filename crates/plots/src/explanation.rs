@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub struct Explanation<'a> {
     /// A line above it all.
     pub title: String,
-    /// The input, in [0, 1], row by row; gray, or three values a pixel.
+    /// The input, in [0, 1], row by row; gray, or three values per pixel.
     pub input: &'a [f32],
     /// Its height and width.
     pub image: (usize, usize),
@@ -80,7 +80,9 @@ impl Explanation<'_> {
         }
         let classes = self.probabilities.len();
         match self.units.iter().find(|unit| unit.votes.len() != classes) {
-            Some(unit) => Err(Error::argument("votes", unit.votes.len(), format!("{classes}, one a class"))),
+            Some(unit) => {
+                Err(Error::argument("votes", unit.votes.len(), format!("{classes}, one per class")))
+            }
             None => Ok(()),
         }
     }

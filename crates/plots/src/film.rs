@@ -204,7 +204,7 @@ fn frame_size(picture: &Picture) -> Result<(u16, u16)> {
         (Ok(width), Ok(height)) => Ok((width, height)),
         _ => {
             let value = format!("{} x {}", picture.width(), picture.height());
-            Err(Error::argument("picture", value, "at most 65535 pixels a side"))
+            Err(Error::argument("picture", value, "at most 65535 pixels per side"))
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Scale {
 /// The scale is symmetric around zero and zero is white, so that red and blue of the same strength are weights of the
 /// same size. A weight becomes a square of whole pixels; nothing is interpolated.
 ///
-/// Where there are three inputs a pixel, side by side, they are drawn as its red, green and blue: zero is black, or middle
+/// Where there are three inputs per pixel, side by side, they are drawn as its red, green and blue: zero is black, or middle
 /// gray if any weight shown is negative.
 ///
 /// ```

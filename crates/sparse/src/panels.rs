@@ -175,7 +175,7 @@ fn refresh(panel: &mut [Lanes], stale: &[u32], weights: &[f32], map: RowMap<'_>)
     }
 }
 
-/// Fills the `stripes` of one panel, one a sample. `sums` is memory to work in.
+/// Fills the `stripes` of one panel, one per sample. `sums` is memory to work in.
 fn multiply(panel: &[Lanes], rows: &SparseRows, stripes: Vec<&mut [f32]>, sums: &mut Vec<Lanes>) {
     sums.clear();
     sums.resize(stripes.len(), Lanes([0.0; WIDTH]));

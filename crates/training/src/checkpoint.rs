@@ -132,7 +132,8 @@ impl Checkpoint {
     /// Reads the checkpoint at `path` and moves its tensors to `device`. What was saved as f16 comes as f32.
     ///
     /// Whatever the bytes, this ends with a checkpoint of this [`FORMAT`] whose tensors are finite, or with an error
-    /// that says what is wrong. A file of format 1 is read as if it had been written today. What the tensors must be called and how large they must be, their owner knows.
+    /// that says what is wrong. A file of format 1 is read as if it had been written today. What the tensors must be called
+    /// and how large they must be, their owner knows.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
         let bytes =
             std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;

@@ -1,7 +1,7 @@
 //! Checkpoints of format 1, as they were written until November 2026, become such of format 2.
 //!
 //! Format 1 had the fields of `training` beside the rule's, and `features` and `image` for what is now `model`. `features`
-//! was an object of one of two kinds, told apart by its keys: `binarize`, the threshold of pixels, or `power`,
+//! was an object of one of two kinds, told apart by its keys: `binarise`, the threshold of pixels, or `power`,
 //! `subtract_mean`, `scale` and, where it was not `plain`, `weights`. The tensors were called as they are today.
 
 use serde::Deserialize;
@@ -28,6 +28,7 @@ struct Format1 {
 #[serde(untagged)]
 enum Features {
     Binarized {
+        #[serde(alias = "binarise")]
         binarize: Value,
     },
     Power {
@@ -91,8 +92,10 @@ mod tests {
     fn what_images_became_is_kept_under_model() {
         let model = |key: &str, value: Value| upgraded_with(key, value).model.unwrap();
         assert_eq!(model("image", json!([28, 20, 3])), json!({"image": [28, 20, 3]}));
-        let binarized = model("features", json!({"binarize": "above:30"}));
-        assert_eq!(binarized, json!({"preprocess": {"binarize": "above:30"}}));
+        for as_written in ["binarise", "binarize"] {
+            let binarized = model("features", json!({as_written: "above:30"}));
+            assert_eq!(binarized, json!({"preprocess": {"binarize": "above:30"}}));
+        }
         let power = json!({"power": 4.5, "subtract_mean": false, "scale": "rms"});
         let expected =
             |weights: &str| json!({"encoding": {"power": {"features": power, "weights": weights}}});

@@ -22,7 +22,7 @@ pub(crate) fn unpack(bytes: &Tensor, columns: usize) -> Result<Tensor> {
     if bytes.dtype() != DType::U8 || width != columns.div_ceil(8) || columns == 0 {
         let (dtype, dims) = (bytes.dtype(), bytes.dims());
         bail!(
-            "is {dtype:?} {dims:?}, expected U8 with {} bytes a row for {columns} bits",
+            "is {dtype:?} {dims:?}, expected U8 with {} bytes per row for {columns} bits",
             columns.div_ceil(8)
         );
     }
@@ -58,7 +58,7 @@ mod tests {
         let between = pack(&Tensor::new(&[[0f32, 0.5]], &Device::Cpu)?).unwrap_err().to_string();
         assert!(between.starts_with("holds 0.5"), "{between}");
         let narrow = unpack(&Tensor::zeros((2, 3), DType::U8, &Device::Cpu)?, 25).unwrap_err().to_string();
-        assert!(narrow.starts_with("is U8 [2, 3], expected U8 with 4 bytes a row for 25 bits"), "{narrow}");
+        assert!(narrow.starts_with("is U8 [2, 3], expected U8 with 4 bytes per row for 25 bits"), "{narrow}");
         Ok(())
     }
 }

@@ -12,18 +12,23 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::Module;
 use hebbian::ops::check_batch;
 use hebbian::{Learned, LearningRule, Rule, check_finite, check_state};
-use hebbian_training::{Generator, Invalid, State};
+use hebbian_training::{Generator, Parameters, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The parameters of [`Sanger`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The parameters of [`Sanger`]. Each says what it means, what is allowed and what it is unless given: errors are made of
+/// that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SangerConfig {
-    /// Number of components, at least 1.
+    /// Number of components.
+    #[schemars(range(min = 1))]
     pub units: usize,
-    /// How far a step goes, above 0.
+    /// How far a step goes.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Standard deviation of the normal draws that the weights begin with.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub init_std: f64,
 }
 
@@ -33,15 +38,7 @@ impl Default for SangerConfig {
     }
 }
 
-impl SangerConfig {
-    fn validate(&self) -> std::result::Result<(), Invalid> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        Invalid::unless(self.units >= 1, "units", self.units, "at least 1")?;
-        let rate = self.learning_rate;
-        Invalid::unless(positive(rate), "learning_rate", rate, "a number above 0")?;
-        Invalid::unless(positive(self.init_std), "init_std", self.init_std, "a number above 0")
-    }
-}
+impl Parameters for SangerConfig {}
 
 /// A layer whose units become the first principal components. Its state is `weights (units, inputs)`.
 #[derive(Debug)]
@@ -121,8 +118,8 @@ impl LearningRule for Sanger {
         self.weights.copy()
     }
 
-    fn state(&self) -> Result<State> {
-        Ok(State::from([("weights".to_owned(), self.weights()?)]))
+    fn tensors(&self) -> Result<State> {
+        Ok(State::from([("weights".to_owned(), self.weights.clone())]))
     }
 
     fn restore(&mut self, state: State) -> Result<()> {

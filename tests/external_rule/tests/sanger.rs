@@ -8,8 +8,8 @@ use candle_nn::Module;
 use external_rule::{Sanger, SangerConfig};
 use hebbian::golden::replay;
 use hebbian::{
-    Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, Registry, Rule,
-    SaveCheckpoint, Stack,
+    Event, Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Learning, LearningRule, MultiWinner,
+    MultiWinnerConfig, Registry, Rule, SaveCheckpoint, Stack,
 };
 use hebbian_classifier::{DescentConfig, Labeled, Loss, SoftmaxRegression, evaluate, train};
 use hebbian_datasets::{Dataset, transforms};
@@ -157,6 +157,13 @@ fn it_computes_what_a_reference_in_numpy_computes() -> Result<()> {
 }
 
 #[test]
+fn a_parameter_outside_its_range_is_refused_with_what_is_allowed() {
+    let config = SangerConfig { units: 0, ..Default::default() };
+    let refused = Sanger::new(config, 784, &mut Generator::new(0, Sanger::NAME), &Device::Cpu).unwrap_err();
+    assert!(refused.to_string().starts_with("units = 0 is not allowed: at least 1"), "{refused}");
+}
+
+#[test]
 fn a_step_that_would_not_be_finite_is_refused_and_changes_nothing() -> Result<()> {
     let mut rule = sanger()?;
     let before = rule.weights()?.to_vec2::<f32>()?;
@@ -164,6 +171,21 @@ fn a_step_that_would_not_be_finite_is_refused_and_changes_nothing() -> Result<()
     let message = rule.learn(&huge).unwrap_err().to_string();
     assert!(message.starts_with("`weights` holds a value that is not finite"), "{message}");
     assert_eq!(rule.weights()?.to_vec2::<f32>()?, before);
+    Ok(())
+}
+
+#[test]
+fn a_step_that_fails_above_it_is_taken_back_again_and_again() -> Result<()> {
+    // Its components may be negative, which frames of a multi-winner layer may not.
+    let above = MultiWinnerConfig { units: 20, ..Default::default() };
+    let above = MultiWinner::new(above, UNITS, &mut Generator::new(0, "above"), &Device::Cpu)?;
+    let mut stack = Stack::new(vec![Box::new(sanger()?), Box::new(above)], Learning::Online)?;
+    let before = stack.rules()[0].weights()?.to_vec2::<f32>()?;
+    for _ in 0..3 {
+        let message = stack.learn(digits(50)?.inputs()).unwrap_err().to_string();
+        assert!(message.contains("expected finite values of at least 0"), "{message}");
+        assert_eq!(stack.rules()[0].weights()?.to_vec2::<f32>()?, before);
+    }
     Ok(())
 }
 

@@ -82,7 +82,7 @@ pub struct Stack {
     rules: Vec<Box<dyn LearningRule>>,
     learning: Learning,
     epoch: usize,
-    /// The states of all rules but the last before the step, which are theirs again if a rule above them fails.
+    /// On the CPU, the states of all rules but the last before the step: theirs again if a rule above them fails.
     before: Vec<State>,
 }
 
@@ -192,6 +192,17 @@ fn joined(states: impl Iterator<Item = Result<State>>) -> Result<State> {
     Ok(all)
 }
 
+/// Copies `tensors` into those of the same names, which are made at the first time: a step allocates nothing of their size.
+fn keep(kept: &mut State, tensors: State) -> Result<()> {
+    for (name, tensor) in tensors {
+        match kept.get(&name) {
+            Some(place) => place.slice_set(&tensor.contiguous()?, 0, 0)?,
+            None => drop(kept.insert(name, tensor.copy()?)),
+        }
+    }
+    Ok(())
+}
+
 fn part(state: &State, layer: usize) -> State {
     let prefix = format!("{layer}.");
     let named = state.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?, tensor)));
@@ -274,12 +285,16 @@ impl LearningRule for Stack {
             let inputs = self.below(learner, inputs)?;
             return self.rules[learner].learn(&inputs);
         }
+        if !inputs.device().is_cpu() {
+            return self.learn_all(inputs);
+        }
         for (rule, before) in self.rules.iter().zip(&mut self.before) {
-            rule.copy_state(before)?;
+            keep(before, rule.tensors()?)?;
         }
         self.learn_all(inputs).or_else(|error| {
-            for (rule, before) in self.rules.iter_mut().zip(&self.before) {
-                rule.restore(before.clone())?;
+            for (rule, before) in self.rules.iter_mut().zip(&mut self.before) {
+                // Given away, since a rule may keep the tensors that it is given.
+                rule.restore(std::mem::take(before))?;
             }
             Err(error)
         })
@@ -291,8 +306,8 @@ impl LearningRule for Stack {
         above.iter().try_fold(lowest.weights()?, |below, rule| rule.weights()?.matmul(&below))
     }
 
-    fn state(&self) -> Result<State> {
-        joined(self.rules.iter().map(|rule| rule.state()))
+    fn tensors(&self) -> Result<State> {
+        joined(self.rules.iter().map(|rule| rule.tensors()))
     }
 
     fn inference_state(&self) -> Result<State> {
@@ -464,7 +479,7 @@ mod tests {
             Tensor::eye(12, candle_core::DType::F32, &Device::Cpu)
         }
 
-        fn state(&self) -> Result<State> {
+        fn tensors(&self) -> Result<State> {
             Ok(State::new())
         }
 

@@ -30,7 +30,7 @@ pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
 pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
-pub(crate) use frames::{check_frames, minibatches, relative_error, relative_error_of};
+pub(crate) use frames::{check_frames, minibatches, reconstruction_error, relative_error, relative_error_of};
 pub(crate) use row_norms::LENGTH_FLOOR;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;

@@ -205,8 +205,8 @@ impl LearningRule for KrotovHopfield {
         Ok(synapses)
     }
 
-    fn state(&self) -> Result<State> {
-        Ok(State::from([("weights".to_owned(), self.weights()?)]))
+    fn tensors(&self) -> Result<State> {
+        Ok(State::from([("weights".to_owned(), self.weights.clone())]))
     }
 
     fn restore(&mut self, state: State) -> Result<()> {

@@ -209,6 +209,7 @@ impl Rule for CompSpec {
         let inputs = state.get("weights").map_or(Ok(0), |weights| weights.dim(D::Minus1))?;
         let expected = [("weights", (config.units, inputs).into()), ("specialization", config.units.into())];
         check_state(&state, &expected)?;
+        check_inputs(inputs)?;
         Self::with_state(config, state["weights"].copy()?, state["specialization"].copy()?)
     }
 }
@@ -287,10 +288,10 @@ impl LearningRule for CompSpec {
         self.weights.copy()
     }
 
-    fn state(&self) -> Result<State> {
+    fn tensors(&self) -> Result<State> {
         Ok(State::from([
-            ("weights".to_owned(), self.weights()?),
-            ("specialization".to_owned(), self.specialization()?),
+            ("weights".to_owned(), self.weights.clone()),
+            ("specialization".to_owned(), self.specialization.clone()),
         ]))
     }
 

@@ -28,7 +28,7 @@ pub struct AntiHebbian<'a> {
     pub activity: f64,
     /// How fast each of the three learns.
     pub rates: Rates,
-    /// [`Learnt::moved`] of the sequence before, a scalar 0 for the first. Away from the CPU, where it is not a number,
+    /// [`AntiHebbianStep::moved`] of the sequence before, a scalar 0 for the first. Away from the CPU, where it is not a number,
     /// nothing is learned any more.
     pub before: &'a Tensor,
 }
@@ -46,7 +46,7 @@ pub struct Rates {
 
 /// What a sequence of patterns did.
 #[derive(Clone, Debug)]
-pub struct Learnt {
+pub struct AntiHebbianStep {
     /// `z (batch, units)`.
     pub outputs: Tensor,
     /// How far the feed-forward weights moved at a pattern (the length of the change of all of them), the mean over the
@@ -58,9 +58,9 @@ impl AntiHebbian<'_> {
     /// Changes `layer` by the rows of `inputs (batch, inputs)` in order.
     ///
     /// On CPU, inputs that are not finite are an error, and nothing has changed; elsewhere they and all later ones change
-    /// nothing, and [`Learnt::moved`] tells. With finite inputs all stays finite: a
+    /// nothing, and [`AntiHebbianStep::moved`] tells. With finite inputs all stays finite: a
     /// weight moves towards an input and not past it, and the other two change by at most their rates.
-    pub fn learn(&self, layer: &mut Layer, inputs: &Tensor) -> Result<Learnt> {
+    pub fn learn(&self, layer: &mut Layer, inputs: &Tensor) -> Result<AntiHebbianStep> {
         match layer.weights.device().is_cpu() {
             true => self.sequence(layer, inputs),
             false => self.graph(layer, inputs),
@@ -71,7 +71,7 @@ impl AntiHebbian<'_> {
         matches!(self.settling, Settling::Equilibrium { .. })
     }
 
-    fn graph(&self, layer: &mut Layer, inputs: &Tensor) -> Result<Learnt> {
+    fn graph(&self, layer: &mut Layer, inputs: &Tensor) -> Result<AntiHebbianStep> {
         let mut now = layer.clone();
         let (units, device) = (now.weights.dim(0)?, inputs.device());
         let others = (Tensor::eye(units, DType::F32, device)? * -1.0)?.affine(1.0, 1.0)?;
@@ -100,7 +100,7 @@ impl AntiHebbian<'_> {
             outgoing: unless_fault(&moved, &now.outgoing, &layer.outgoing)?,
             thresholds: unless_fault(&moved, &now.thresholds, &layer.thresholds)?,
         };
-        Ok(Learnt { outputs: Tensor::cat(&outputs, 0)?, moved })
+        Ok(AntiHebbianStep { outputs: Tensor::cat(&outputs, 0)?, moved })
     }
 
     /// What two units gain on each other at a pattern at which they do not both fire.
@@ -108,7 +108,7 @@ impl AntiHebbian<'_> {
         self.rates.lateral * self.activity * self.activity
     }
 
-    fn sequence(&self, layer: &mut Layer, inputs: &Tensor) -> Result<Learnt> {
+    fn sequence(&self, layer: &mut Layer, inputs: &Tensor) -> Result<AntiHebbianStep> {
         let (batch, units) = (inputs.dim(0)?, layer.weights.dim(0)?);
         let sequence = Sequence {
             rule: *self,
@@ -126,7 +126,7 @@ impl AntiHebbian<'_> {
         layer.outgoing = Tensor::from_vec(outgoing.matrix(), (units, units), device)?;
         layer.thresholds = Tensor::from_vec(thresholds, units, device)?;
         let moved = Tensor::new((moved / batch.max(1) as f64) as f32, device)?;
-        Ok(Learnt { outputs: Tensor::from_vec(outputs, (batch, units), device)?, moved })
+        Ok(AntiHebbianStep { outputs: Tensor::from_vec(outputs, (batch, units), device)?, moved })
     }
 }
 
@@ -332,9 +332,9 @@ mod tests {
         let patterns = Generator::new(0, "patterns").uniform((4, 19), 0.0, 1.0, &Device::Cpu)?;
         let (mut learned, before) = (layer(21, 19, 0)?, layer(21, 19, 0)?);
         let rates = Rates { feed_forward: 0.0, lateral: 0.0, threshold: 0.0 };
-        let learnt = AntiHebbian { rates, ..rule(&EQUILIBRIUM, &none()) }.learn(&mut learned, &patterns)?;
-        assert_eq!(learnt.outputs.dims(), [4, 21]);
-        assert_eq!(learnt.moved.to_scalar::<f32>()?, 0.0);
+        let step = AntiHebbian { rates, ..rule(&EQUILIBRIUM, &none()) }.learn(&mut learned, &patterns)?;
+        assert_eq!(step.outputs.dims(), [4, 21]);
+        assert_eq!(step.moved.to_scalar::<f32>()?, 0.0);
         assert_eq!(learned.outgoing.to_vec2::<f32>()?, before.outgoing.to_vec2::<f32>()?);
         assert_eq!(learned.weights.to_vec2::<f32>()?, before.weights.to_vec2::<f32>()?);
         Ok(())

@@ -58,7 +58,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ops::{LENGTH_FLOOR, RowNorm, check_batch, check_inputs, no_update, row_norms};
 use crate::rule::{Learned, LearningRule, Rule, check_state};
-use anti_hebbian::{AntiHebbian, Learnt, Rates};
+use anti_hebbian::{AntiHebbian, AntiHebbianStep, Rates};
 pub use settling::Settling;
 use settling::{Layer, settle};
 
@@ -161,7 +161,7 @@ impl FoldiakConfig {
 /// A layer of units that inhibit each other.
 ///
 /// Its state is `weights (units, inputs)`, `lateral (units, units)`, whose row u is what unit u receives from each other,
-/// and `thresholds (units)`. [`Module::forward`] is the code of each input, 0 or 1 a unit (graded with
+/// and `thresholds (units)`. [`Module::forward`] is the code of each input, 0 or 1 per unit (graded with
 /// [`Settling::OneShot`]).
 #[derive(Debug)]
 pub struct Foldiak {
@@ -198,13 +198,13 @@ impl Foldiak {
         self.layer.thresholds.copy()
     }
 
-    fn learn_with(&mut self, rates: Rates, inputs: &Tensor) -> Result<Learnt> {
+    fn learn_with(&mut self, rates: Rates, inputs: &Tensor) -> Result<AntiHebbianStep> {
         check_batch(inputs, self.inputs())?;
         let Self { config: FoldiakConfig { settling, activity, .. }, layer, last_moved, .. } = self;
         let rule = AntiHebbian { settling, activity: *activity, rates, before: last_moved };
-        let learnt = rule.learn(layer, inputs)?;
-        *last_moved = learnt.moved.clone();
-        Ok(learnt)
+        let step = rule.learn(layer, inputs)?;
+        *last_moved = step.moved.clone();
+        Ok(step)
     }
 }
 
@@ -336,19 +336,20 @@ impl LearningRule for Foldiak {
             lateral: inhibition_rate * self.rate_scale,
             threshold: threshold_rate * self.rate_scale,
         };
-        let Learnt { outputs, moved } = self.learn_with(rates, inputs)?;
-        Ok(Learned::new(outputs.clone()).with_winners(fired(&outputs)?).measured("weight_change", moved))
+        let AntiHebbianStep { outputs, moved } = self.learn_with(rates, inputs)?;
+        let winners = fired(&outputs)?;
+        Ok(Learned::new(outputs).with_winners(winners).measured("weight_change", moved))
     }
 
     fn weights(&self) -> Result<Tensor> {
         self.layer.weights.copy()
     }
 
-    fn state(&self) -> Result<State> {
+    fn tensors(&self) -> Result<State> {
         Ok(State::from([
-            ("weights".to_owned(), self.weights()?),
-            ("lateral".to_owned(), self.lateral()?),
-            ("thresholds".to_owned(), self.thresholds()?),
+            ("weights".to_owned(), self.layer.weights.clone()),
+            ("lateral".to_owned(), self.layer.outgoing.t()?),
+            ("thresholds".to_owned(), self.layer.thresholds.clone()),
         ]))
     }
 

@@ -50,8 +50,11 @@ use hebbian_training::{Generator, Parameters, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{check_batch, check_frames, no_update, running_average, top_k, unless_fault};
-use crate::rule::{Learned, LearningRule, Rule, check_state, is_one, relative_error};
+use crate::ops::{
+    check_batch, check_frames, check_inputs, no_update, reconstruction_error, running_average, top_k,
+    unless_fault,
+};
+use crate::rule::{Learned, LearningRule, Rule, check_state, is_one};
 use steps::{InvarianceSteps, RowScale, Workspace};
 
 /// The parameters of [`Invariance`]. The default is the notebook's last setting with 100 units.
@@ -81,8 +84,8 @@ pub struct InvarianceConfig {
     /// How rows are brought back to one size, if they are.
     #[serde(alias = "normalisation")]
     pub normalization: Option<Normalization>,
-    /// Frames a step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
-    /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
+    /// Frames per step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
+    /// for devices on which one step per frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed, while the averages follow frame by frame; `docs/cuda.md` says what that does to the results.
     #[serde(skip_serializing_if = "is_one")]
     #[schemars(range(min = 1))]
@@ -159,9 +162,7 @@ pub struct Invariance {
 
 impl Invariance {
     fn with_state(config: InvarianceConfig, weights: Tensor, average: Tensor, frame: usize) -> Result<Self> {
-        if weights.elem_count() == 0 {
-            bail!("a layer needs at least one input");
-        }
+        check_inputs(weights.dim(1)?)?;
         let workspace = if config.minibatch == 1 { Workspace::of(&weights)? } else { None };
         let last_error = no_update(weights.device())?;
         Ok(Self { config, rate_scale: 1.0, weights, average, frame, workspace, last_error })
@@ -179,7 +180,7 @@ impl Invariance {
 
     /// `Σ |v - r|² / Σ |v|²` over the frames of one stretch of time, with the weights as they are.
     pub fn relative_error(&self, frames: &Tensor) -> Result<f64> {
-        relative_error(frames, &self.forward(frames)?.matmul(&self.weights)?)
+        reconstruction_error(frames, &self.forward(frames)?.matmul(&self.weights)?)
     }
 
     fn every(&self) -> usize {
@@ -273,7 +274,7 @@ impl LearningRule for Invariance {
     /// what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         let (frames, _) = check_batch(inputs, self.inputs())?;
-        check_frames(inputs, self.inputs())?;
+        check_frames(inputs)?;
         let config = &self.config;
         let steps = InvarianceSteps {
             average_rate: config.average_rate,
@@ -306,11 +307,11 @@ impl LearningRule for Invariance {
         self.weights.copy()
     }
 
-    fn state(&self) -> Result<State> {
+    fn tensors(&self) -> Result<State> {
         let frame = Tensor::new(&[self.frame as f32], self.weights.device())?;
         Ok(State::from([
-            ("weights".to_owned(), self.weights()?),
-            ("average".to_owned(), self.average()?),
+            ("weights".to_owned(), self.weights.clone()),
+            ("average".to_owned(), self.average.clone()),
             ("frame".to_owned(), frame),
         ]))
     }

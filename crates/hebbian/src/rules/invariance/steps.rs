@@ -10,7 +10,7 @@ use crate::ops::{
     zero_if_finite,
 };
 
-/// One step a frame `v`, in order:
+/// One step per frame `v`, in order:
 ///
 /// ```text
 /// m_j  ← m_j + average_rate (Σ_i w_ji v_i - m_j)
@@ -35,7 +35,7 @@ pub struct InvarianceSteps {
     pub floor: f64,
     /// When and to what rows are scaled.
     pub normalize: Option<RowScale>,
-    /// Frames a step, at least 1.
+    /// Frames per step, at least 1.
     pub minibatch: usize,
 }
 
@@ -65,7 +65,7 @@ const SIZE_FLOOR: f32 = 1e-30;
 impl InvarianceSteps {
     /// Updates `weights (units, inputs)` in place with every row of `frames (frames, inputs)`, beginning with the
     /// average `average (units)`; `first` is the number of the first frame, from which scalings are counted. With a
-    /// workspace, which takes one frame a step, it is a kernel, without one the graph of candle ops. `before` is the
+    /// workspace, which takes one frame per step, it is a kernel, without one the graph of candle ops. `before` is the
     /// error of the call before, a scalar 0 for the first.
     ///
     /// On CPU, frames that lead to a value that is not finite are refused, by the number of the first such frame if there

@@ -32,7 +32,7 @@
 //! for _ in 0..300 {
 //!     rule.learn(&frames)?;
 //! }
-//! // What is shown again and again is reconstructed, by two units a frame.
+//! // What is shown again and again is reconstructed, by two units per frame.
 //! assert!(rule.learn(&frames)?.measure("reconstruction_error")?.to_scalar::<f32>()? < 0.01 * error_before);
 //! let code = rule.forward(&frames)?.to_vec2::<f32>()?;
 //! assert!(code.iter().all(|units| units.iter().filter(|&&unit| unit > 0.0).count() == 2));
@@ -41,15 +41,15 @@
 
 mod steps;
 
-use candle_core::{D, Device, Result, Tensor, bail};
+use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, Parameters, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{check_batch, check_frames, no_update, top_k};
-use crate::rule::{Learned, LearningRule, Rule, check_state, copy_tensor, is_one, relative_error};
-use steps::{MultiWinnerSteps, Panels};
+use crate::ops::{check_batch, check_frames, check_inputs, no_update, reconstruction_error, top_k};
+use crate::rule::{Learned, LearningRule, Rule, check_state, is_one};
+use steps::{MultiWinnerSteps, Panels, over_sums};
 
 /// The parameters of [`MultiWinner`]. The default is the notebook's last setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,8 +72,8 @@ pub struct MultiWinnerConfig {
     pub init_max: f64,
     /// Whether a weight that would become negative becomes 0.
     pub clamp: bool,
-    /// Frames a step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
-    /// for devices on which a step a frame is too short: all frames of a step see the weights that it began with, and
+    /// Frames per step. 1 is the rule itself, which learns each frame before it sees the next. More are an approximation
+    /// for devices on which one step per frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed; `docs/cuda.md` says what that does to the results.
     #[serde(skip_serializing_if = "is_one")]
     #[schemars(range(min = 1))]
@@ -110,8 +110,8 @@ impl MultiWinnerConfig {
 
 /// A layer of units of which a few win each frame.
 ///
-/// Its state is `weights (units, inputs)`; [`Module::forward`] gives the winners' activations over their row sums, and 0
-/// for all others.
+/// Its state is `weights (units, inputs)`; [`Module::forward`] gives the winners' activations over their row sums, 0 where
+/// a sum is 0, and 0 for all others.
 #[derive(Debug)]
 pub struct MultiWinner {
     config: MultiWinnerConfig,
@@ -125,9 +125,7 @@ pub struct MultiWinner {
 
 impl MultiWinner {
     fn with_weights(config: MultiWinnerConfig, weights: Tensor) -> Result<Self> {
-        if weights.elem_count() == 0 {
-            bail!("a layer needs at least one input");
-        }
+        check_inputs(weights.dim(1)?)?;
         let (panels, last_error) = (config.panels(&weights)?, no_update(weights.device())?);
         Ok(Self { config, rate_scale: 1.0, weights, panels, last_error })
     }
@@ -139,7 +137,7 @@ impl MultiWinner {
 
     /// `Σ |v - r|² / Σ |v|²` over all frames, with the weights as they are.
     pub fn relative_error(&self, frames: &Tensor) -> Result<f64> {
-        relative_error(frames, &self.reconstruct(frames)?)
+        reconstruction_error(frames, &self.reconstruct(frames)?)
     }
 
     /// The units that win each frame, `(frames, winners)` u32, the first winner first.
@@ -157,8 +155,7 @@ impl MultiWinner {
 
 impl Module for MultiWinner {
     fn forward(&self, frames: &Tensor) -> Result<Tensor> {
-        let sums = self.weights.sum(1)?.maximum(self.config.floor)?;
-        self.activations(frames)?.broadcast_div(&sums)
+        over_sums(&self.activations(frames)?, &self.weights.sum(1)?)
     }
 }
 
@@ -216,7 +213,7 @@ impl LearningRule for MultiWinner {
     /// `reconstruction_error`, what the update corrects: `Σ |v - r|² / Σ |v|²` over the frames.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_batch(inputs, self.inputs())?;
-        check_frames(inputs, self.inputs())?;
+        check_frames(inputs)?;
         let MultiWinnerConfig { winners, learning_rate, floor, clamp, minibatch, .. } = self.config;
         let steps =
             MultiWinnerSteps { winners, rate: learning_rate * self.rate_scale, floor, clamp, minibatch };
@@ -230,12 +227,8 @@ impl LearningRule for MultiWinner {
         self.weights.copy()
     }
 
-    fn state(&self) -> Result<State> {
-        Ok(State::from([("weights".to_owned(), self.weights()?)]))
-    }
-
-    fn copy_state(&self, into: &mut State) -> Result<()> {
-        copy_tensor(into, "weights", &self.weights)
+    fn tensors(&self) -> Result<State> {
+        Ok(State::from([("weights".to_owned(), self.weights.clone())]))
     }
 
     fn restore(&mut self, state: State) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::ops::{
     zero_if_finite,
 };
 
-/// One step a frame `v`, in order:
+/// One step per frame `v`, in order:
 ///
 /// ```text
 /// p_u = w_u · v                                     the largest p win; a_u = p_u for them, else 0
@@ -31,7 +31,7 @@ pub struct MultiWinnerSteps {
     pub floor: f64,
     /// Whether a weight that would become negative becomes 0. On CPU one below 1e-30 does so too.
     pub clamp: bool,
-    /// Frames a step, at least 1.
+    /// Frames per step, at least 1.
     pub minibatch: usize,
 }
 
@@ -48,7 +48,7 @@ pub struct MultiWinnerStepped {
 
 impl MultiWinnerSteps {
     /// Updates `weights (units, inputs)` in place with every row of `frames (frames, inputs)`. `panels`, which take one
-    /// frame a step, must hold the same weights, and do so afterwards; without them the graph of candle ops runs, on any
+    /// frame per step, must hold the same weights, and do so afterwards; without them the graph of candle ops runs, on any
     /// device. `before` is the error of the call before, a scalar 0 for the first.
     ///
     /// On CPU, frames that lead to a weight or an output that is not finite are refused, by the number of the first such
@@ -93,8 +93,7 @@ impl MultiWinnerSteps {
             errors.push((total(&missed.sqr()?)? + zero_if_finite(&changed)?)?);
             now = if self.clamp { changed.relu()? } else { changed };
             let sums = now.sum(1)?;
-            let infinite = Tensor::full(f32::INFINITY, sums.shape(), sums.device())?;
-            outputs.push(code.broadcast_div(&sums.eq(0.0)?.where_cond(&infinite, &sums)?)?);
+            outputs.push(over_sums(&code, &sums)?);
             winners.push(ranks);
         }
         let error = relative_error_of(&Tensor::stack(&errors, 0)?.sum_all()?, frames)?;
@@ -105,6 +104,12 @@ impl MultiWinnerSteps {
             error,
         })
     }
+}
+
+/// Activations `(frames, units)` over the sums `(units)` of the units' rows; 0 where a sum is 0.
+pub(super) fn over_sums(activations: &Tensor, sums: &Tensor) -> Result<Tensor> {
+    let infinite = Tensor::full(f32::INFINITY, sums.shape(), sums.device())?;
+    activations.broadcast_div(&sums.eq(0.0)?.where_cond(&infinite, sums)?)
 }
 
 /// Units side by side in a panel: one vector of 512 bits holds a quarter of them, four independent sums.

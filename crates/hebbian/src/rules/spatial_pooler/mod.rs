@@ -39,11 +39,11 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-mod bit_region;
+mod bit_backend;
 mod bit_sets;
 mod columns;
 mod exp;
-mod graph_region;
+mod graph_backend;
 mod largest;
 mod overlap_counts;
 mod potential_pool;
@@ -57,15 +57,18 @@ use hebbian_training::{Generator, Invalid, Parameters, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::check_batch_of;
+use crate::ops::{check_batch_of, check_inputs, check_samples};
 use crate::rule::{Learned, LearningRule, Rule, is_one};
-use bit_region::BitRegion;
+use bit_backend::BitBackend;
 use columns::{Columns, has_permanences};
-use graph_region::{GraphRegion, dense};
+use graph_backend::{GraphBackend, dense};
 pub use potential_pool::PotentialPool;
 
 /// What stands for a column where fewer than `k` won. candle's index operations pass over it.
 pub const NO_COLUMN: u32 = u32::MAX;
+
+/// What inputs may be.
+const DTYPES: [DType; 2] = [DType::F32, DType::U8];
 
 /// Starved columns gain this share of the connected threshold.
 const RAISE: f64 = 0.1;
@@ -139,8 +142,8 @@ pub struct SpatialPoolerConfig {
     /// Period of the overlap duty cycle, in inputs.
     #[schemars(range(min = 1.0))]
     pub overlap_period: f64,
-    /// Inputs a step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
-    /// devices on which a step an input is too short: all inputs of a step meet the columns as they were before it, what
+    /// Inputs per step. 1 is the rule itself, which learns each input before it sees the next. More are an approximation for
+    /// devices on which one step per input is too short: all inputs of a step meet the columns as they were before it, what
     /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
     /// does to the results.
     #[serde(skip_serializing_if = "is_one")]
@@ -205,7 +208,7 @@ fn share_of(units: usize, share: f64) -> usize {
 }
 
 /// Columns at work.
-trait Region: Debug + Send + Sync {
+trait Backend: Debug + Send + Sync {
     /// Learns from the rows of `inputs` in order. Returns the winners `(batch, active)` and, as a scalar, how many
     /// synapses crossed the threshold.
     fn learn(
@@ -228,10 +231,10 @@ trait Region: Debug + Send + Sync {
     fn columns(&self) -> Result<Columns>;
 }
 
-fn region(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Region>> {
+fn backend(config: &SpatialPoolerConfig, columns: Columns) -> Result<Box<dyn Backend>> {
     match columns.weights.device().is_cpu() && config.minibatch == 1 {
-        true => Ok(Box::new(BitRegion::new(config, &columns)?)),
-        false => Ok(Box::new(GraphRegion::new(config, columns)?)),
+        true => Ok(Box::new(BitBackend::new(config, &columns)?)),
+        false => Ok(Box::new(GraphBackend::new(config, columns)?)),
     }
 }
 
@@ -246,7 +249,7 @@ pub struct SpatialPooler {
     rate_scale: f64,
     inputs: usize,
     device: Device,
-    region: Box<dyn Region>,
+    backend: Box<dyn Backend>,
     /// Whether permanences are known; a published pooler has nothing but connections.
     can_learn: bool,
 }
@@ -254,41 +257,32 @@ pub struct SpatialPooler {
 impl SpatialPooler {
     fn with_columns(config: SpatialPoolerConfig, columns: Columns, can_learn: bool) -> Result<Self> {
         let (inputs, device) = (columns.weights.dim(1)?, columns.weights.device().clone());
-        if inputs == 0 {
-            bail!("a pooler needs at least one input");
-        }
-        let region = region(&config, columns)?;
-        Ok(Self { config, rate_scale: 1.0, inputs, device, region, can_learn })
+        check_inputs(inputs)?;
+        let backend = backend(&config, columns)?;
+        Ok(Self { config, rate_scale: 1.0, inputs, device, backend, can_learn })
     }
 
     /// The active columns of each row of `inputs (batch, inputs)`: `(batch, k)` u32, ascending, [`NO_COLUMN`] at the end
     /// where fewer than `k` are active.
     pub fn encode_indices(&self, inputs: &Tensor) -> Result<Tensor> {
-        self.check(inputs)?;
-        self.region.encode(&self.config, inputs)
+        check_samples(&DTYPES, inputs, self.inputs)?;
+        self.backend.encode(&self.config, inputs)
     }
 
     /// The activity duty cycle of each column, `(units)`: a copy.
     pub fn activity(&self) -> Result<Tensor> {
-        Ok(self.region.columns()?.activity)
+        Ok(self.backend.columns()?.activity)
     }
 
     /// The boost of each column, `(units)`: what its overlap with the next input is multiplied by.
     pub fn boosts(&self) -> Result<Tensor> {
-        self.region.boosts()
+        self.backend.boosts()
     }
 
     /// The boosted overlap of each column with each row of `inputs (batch, inputs)`, `(batch, units)`.
     pub fn overlaps(&self, inputs: &Tensor) -> Result<Tensor> {
-        self.check(inputs)?;
-        self.region.overlaps(&self.config, inputs)
-    }
-
-    fn check(&self, inputs: &Tensor) -> Result<()> {
-        match inputs.dims2()? {
-            (_, given) if given == self.inputs => Ok(()),
-            (_, given) => bail!("the pooler takes {} inputs, these rows have {given}", self.inputs),
-        }
+        check_samples(&DTYPES, inputs, self.inputs)?;
+        self.backend.overlaps(&self.config, inputs)
     }
 }
 
@@ -349,24 +343,25 @@ impl LearningRule for SpatialPooler {
 
     /// Passes the codes upward; measures `changed_synapses`, the number that connected or disconnected.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
-        check_batch_of(&[DType::F32, DType::U8], inputs, self.inputs)?;
+        check_batch_of(&DTYPES, inputs, self.inputs)?;
         if !self.can_learn {
             bail!(
                 "this pooler was published as connections without permanences, from which it cannot learn on"
             );
         }
-        let (winners, changed) = self.region.learn(&self.config, self.rate_scale, inputs)?;
+        let (winners, changed) = self.backend.learn(&self.config, self.rate_scale, inputs)?;
         let output = dense(&winners, self.config.units)?;
         Ok(Learned::new(output).with_winners(winners).measured("changed_synapses", changed))
     }
 
     /// The permanences, 0 outside the pools.
     fn weights(&self) -> Result<Tensor> {
-        Ok(self.region.columns()?.weights)
+        Ok(self.backend.columns()?.weights)
     }
 
-    fn state(&self) -> Result<State> {
-        let Columns { weights, pool, activity, overlap } = self.region.columns()?;
+    /// Copies: the columns work in another layout.
+    fn tensors(&self) -> Result<State> {
+        let Columns { weights, pool, activity, overlap } = self.backend.columns()?;
         let named = [("weights", weights), ("pool", pool), ("activity", activity), ("overlap", overlap)];
         let kept = named.into_iter().filter(|(name, _)| self.can_learn || *name != "pool");
         Ok(kept.map(|(name, tensor)| (name.to_owned(), tensor)).collect())
@@ -374,10 +369,11 @@ impl LearningRule for SpatialPooler {
 
     /// Without the pools, and of the permanences only whether they connect: 1 or 0. Codes are the same, learning is not.
     fn inference_state(&self) -> Result<State> {
-        let mut state = self.state()?;
-        let connected = self.weights()?.ge(self.config.connected as f32)?.to_dtype(DType::F32)?;
-        state.insert("weights".to_owned(), connected);
+        let mut state = self.tensors()?;
         state.remove("pool");
+        if let Some(weights) = state.get_mut("weights") {
+            *weights = weights.ge(self.config.connected as f32)?.to_dtype(DType::F32)?;
+        }
         Ok(state)
     }
 
@@ -387,7 +383,7 @@ impl LearningRule for SpatialPooler {
         if columns.weights.dim(1)? != self.inputs {
             bail!("state: tensor `weights` has {} inputs, expected {}", columns.weights.dim(1)?, self.inputs);
         }
-        self.region = region(&self.config, columns.to_device(&self.device)?)?;
+        self.backend = backend(&self.config, columns.to_device(&self.device)?)?;
         self.can_learn = can_learn;
         Ok(())
     }
@@ -474,7 +470,7 @@ mod tests {
         let message = refusal(pooler.learn(&gray));
         assert_eq!(message, "input 0 holds a value other than 0 and 1: binarize the inputs of a pooler");
         let narrow = Tensor::zeros((1, INPUTS - 1), DType::U8, &Device::Cpu)?;
-        assert_eq!(refusal(pooler.encode_indices(&narrow)), "the pooler takes 70 inputs, these rows have 69");
+        assert_eq!(refusal(pooler.encode_indices(&narrow)), "inputs: 69 per sample; allowed: 70");
         Ok(())
     }
 
@@ -701,8 +697,8 @@ mod tests {
                 decrement: 0.0625,
                 ..small()
             };
-            let mut bits = BitRegion::new(&config, &columns(&config).unwrap()).unwrap();
-            let mut graph = GraphRegion::new(&config, columns(&config).unwrap()).unwrap();
+            let mut bits = BitBackend::new(&config, &columns(&config).unwrap()).unwrap();
+            let mut graph = GraphBackend::new(&config, columns(&config).unwrap()).unwrap();
             let inputs = inputs(seed, 60).unwrap();
             let (winners, crossings) = bits.learn(&config, 1.0, &inputs).unwrap();
             let (expected, expected_crossings) = graph.learn(&config, 1.0, &inputs).unwrap();

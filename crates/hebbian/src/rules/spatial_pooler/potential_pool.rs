@@ -47,7 +47,7 @@ impl PotentialPool {
     pub(super) fn inputs(&self) -> Option<usize> {
         match self {
             Self::Anywhere { .. } => None,
-            Self::Neighborhood { image: [height, width], .. } => Some(height * width),
+            Self::Neighborhood { image: [height, width], .. } => Some(height.saturating_mul(*width)),
         }
     }
 
@@ -81,7 +81,7 @@ fn square(center: [usize; 2], image: [usize; 2], radius: usize, wrap: bool) -> V
     let reach = |axis: usize| -> Vec<usize> {
         let (at, size) = (center[axis], image[axis]);
         match wrap {
-            true if radius.saturating_mul(2) >= size => (0..size).collect(),
+            true if radius.saturating_mul(2).saturating_add(1) >= size => (0..size).collect(),
             true => (0..=2 * radius).map(|step| (at + size - radius + step) % size).collect(),
             false => {
                 (at.saturating_sub(radius)..at.saturating_add(radius).saturating_add(1).min(size)).collect()
@@ -120,6 +120,11 @@ mod tests {
             assert_eq!(sizes(&neighborhood(usize::MAX, wrap, 1.0), 784, 784)?, vec![784.0; 784]);
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_wrapped_square_as_wide_as_the_image_lists_its_inputs_in_their_order() {
+        assert_eq!(square([0, 2], [5, 5], 2, true), (0..25).collect::<Vec<_>>());
     }
 
     #[test]

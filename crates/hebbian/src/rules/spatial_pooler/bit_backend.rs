@@ -8,11 +8,11 @@ use super::bit_sets::{elements_on, words as words_of};
 use super::exp::exp;
 use super::largest::{below, largest, smallest};
 use super::synapses::{Gains, Synapses, no_gains};
-use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
+use super::{Backend, BoostToward, Columns, NO_COLUMN, RAISE, SpatialPoolerConfig, Starved};
 use crate::ops::{NEGLIGIBLE, sum_of};
 
 #[derive(Debug)]
-pub(super) struct BitRegion {
+pub(super) struct BitBackend {
     synapses: Synapses,
     activity: Vec<f32>,
     overlap: Vec<f32>,
@@ -63,11 +63,11 @@ fn boost(stimulus_threshold: u32, counts: &[u32], boosts: &[f32], boosted: &mut 
     }
 }
 
-impl BitRegion {
+impl BitBackend {
     pub(super) fn new(config: &SpatialPoolerConfig, columns: &Columns) -> Result<Self> {
         let synapses = Synapses::new(&columns.weights, &columns.pool, config.connected as f32)?;
         let units = synapses.columns();
-        let mut region = Self {
+        let mut backend = Self {
             synapses,
             activity: columns.activity.to_vec1()?,
             overlap: columns.overlap.to_vec1()?,
@@ -76,14 +76,15 @@ impl BitRegion {
             competition: Competition::among(units),
             starved: Vec::new(),
         };
-        region.refresh_boosts(config);
-        Ok(region)
+        backend.refresh_boosts(config);
+        Ok(backend)
     }
 
     /// Learns from one input, and returns how many synapses crossed the threshold.
-    fn learn_one(&mut self, config: &SpatialPoolerConfig, anneal: f64, input: &[u64]) -> usize {
+    fn learn_one(&mut self, config: &SpatialPoolerConfig, rate_scale: f64, input: &[u64]) -> usize {
         self.competition.run(config, &self.synapses, &self.boosts, input);
-        let [increment, decrement] = [config.increment, config.decrement].map(|rate| (rate * anneal) as f32);
+        let [increment, decrement] =
+            [config.increment, config.decrement].map(|rate| (rate * rate_scale) as f32);
         set_gains(&mut self.gains[..self.synapses.inputs()], input, -decrement, increment);
         let mut crossings = 0;
         for &winner in &self.competition.winners {
@@ -91,7 +92,7 @@ impl BitRegion {
         }
         self.count_activity(config.activity_period);
         self.refresh_boosts(config);
-        crossings + self.raise_starved(config, anneal)
+        crossings + self.raise_starved(config, rate_scale)
     }
 
     fn count_activity(&mut self, period: f64) {
@@ -112,7 +113,7 @@ impl BitRegion {
     }
 
     /// Raises the permanences of columns that the input hardly reaches, and returns how many crossed the threshold.
-    fn raise_starved(&mut self, config: &SpatialPoolerConfig, anneal: f64) -> usize {
+    fn raise_starved(&mut self, config: &SpatialPoolerConfig, rate_scale: f64) -> usize {
         let Competition { counts, boosted, .. } = &mut self.competition;
         let share = (1.0 / config.overlap_period) as f32;
         self.starved.clear();
@@ -127,7 +128,7 @@ impl BitRegion {
                 below(&self.overlap, fraction as f32 * best, self.synapses.full(), &mut self.starved);
             }
         }
-        let gain = (RAISE * config.connected * anneal) as f32;
+        let gain = (RAISE * config.connected * rate_scale) as f32;
         self.starved.iter().map(|&column| self.synapses.raise(column as usize, gain)).sum()
     }
 }
@@ -177,18 +178,18 @@ fn boost_towards(reference: f32, strength: f32, activity: &[f32], boosts: &mut [
     }
 }
 
-impl Region for BitRegion {
+impl Backend for BitBackend {
     fn learn(
         &mut self,
         config: &SpatialPoolerConfig,
-        anneal: f64,
+        rate_scale: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         let inputs = Bits::of(inputs)?;
         let mut winners = Winners::none(inputs.rows().len(), config.active());
         let mut crossings = 0;
         for (input, winners) in inputs.rows().zip(winners.rows()) {
-            crossings += self.learn_one(config, anneal, input);
+            crossings += self.learn_one(config, rate_scale, input);
             winners[..self.competition.winners.len()].copy_from_slice(&self.competition.winners);
         }
         Ok((winners.tensor()?, Tensor::new(crossings as f32, &Device::Cpu)?))
@@ -197,7 +198,7 @@ impl Region for BitRegion {
     fn encode(&self, config: &SpatialPoolerConfig, inputs: &Tensor) -> Result<Tensor> {
         let inputs = Bits::of(inputs)?;
         let mut winners = Winners::none(inputs.rows().len(), config.active());
-        let pairs = inputs.par_rows().zip(winners.par_rows()).with_min_len(INPUTS_A_TASK);
+        let pairs = inputs.par_rows().zip(winners.par_rows()).with_min_len(INPUTS_PER_TASK);
         pairs.for_each_init(
             || Competition::among(self.synapses.columns()),
             |competition, (input, winners)| {
@@ -235,7 +236,7 @@ impl Region for BitRegion {
 }
 
 /// Below this, handing inputs to another thread costs more than it saves.
-const INPUTS_A_TASK: usize = 8;
+const INPUTS_PER_TASK: usize = 8;
 
 /// What a synapse gains where the input is off and where it is on.
 #[multiversion(targets = "simd")]
@@ -285,7 +286,7 @@ pub(super) fn check_binary(inputs: &Tensor) -> Result<()> {
 /// Inputs as bits, a row of words each.
 struct Bits {
     words: Vec<u64>,
-    a_row: usize,
+    words_per_row: usize,
 }
 
 impl Bits {
@@ -301,7 +302,7 @@ impl Bits {
             _ => bail!("a pooler's inputs are F32 or U8, these are {:?}", inputs.dtype()),
         };
         match words {
-            Ok(words) => Ok(Self { words, a_row: words_of(columns) }),
+            Ok(words) => Ok(Self { words, words_per_row: words_of(columns) }),
             Err(row) => {
                 bail!("input {row} holds a value other than 0 and 1: binarize the inputs of a pooler")
             }
@@ -309,11 +310,11 @@ impl Bits {
     }
 
     fn rows(&self) -> std::slice::ChunksExact<'_, u64> {
-        self.words.chunks_exact(self.a_row)
+        self.words.chunks_exact(self.words_per_row)
     }
 
     fn par_rows(&self) -> rayon::slice::ChunksExact<'_, u64> {
-        self.words.par_chunks_exact(self.a_row)
+        self.words.par_chunks_exact(self.words_per_row)
     }
 }
 

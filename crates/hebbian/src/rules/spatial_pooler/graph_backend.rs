@@ -2,13 +2,13 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::bit_region::check_binary;
+use super::bit_backend::check_binary;
 use super::overlap_counts::overlap_counts;
-use super::{BoostToward, Columns, NO_COLUMN, RAISE, Region, SpatialPoolerConfig, Starved};
+use super::{Backend, BoostToward, Columns, NO_COLUMN, RAISE, SpatialPoolerConfig, Starved};
 use crate::ops::{minibatches, no_update, running_average_from, size_or_fault, top_k, total, unless_fault};
 
 #[derive(Debug)]
-pub(super) struct GraphRegion {
+pub(super) struct GraphBackend {
     columns: Columns,
     /// The pool as f32.
     pool: Tensor,
@@ -27,15 +27,15 @@ struct Competition {
     boosted: Tensor,
 }
 
-impl GraphRegion {
+impl GraphBackend {
     pub(super) fn new(config: &SpatialPoolerConfig, columns: Columns) -> Result<Self> {
         let pool = columns.pool.to_dtype(DType::F32)?;
         let one = Tensor::ones(1, DType::F32, pool.device())?;
         let boosts = columns.activity.ones_like()?;
         let last_crossings = no_update(pool.device())?;
-        let mut region = Self { columns, pool, boosts, zero: one.zeros_like()?, one, last_crossings };
-        region.refresh_boosts(config)?;
-        Ok(region)
+        let mut backend = Self { columns, pool, boosts, zero: one.zeros_like()?, one, last_crossings };
+        backend.refresh_boosts(config)?;
+        Ok(backend)
     }
 
     /// 1 where a synapse is connected.
@@ -61,23 +61,23 @@ impl GraphRegion {
     fn learn_minibatch(
         &mut self,
         config: &SpatialPoolerConfig,
-        anneal: f64,
+        rate_scale: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         let Competition { winners, active, overlaps, boosted } = self.compete(config, inputs)?;
-        let (increment, decrement) = (config.increment * anneal, config.decrement * anneal);
+        let (increment, decrement) = (config.increment * rate_scale, config.decrement * rate_scale);
         let gains = inputs.affine(increment + decrement, -decrement)?;
         let mut crossings = self.move_by(config, &active.t()?.matmul(&gains)?)?;
         self.columns.activity = follow(&self.columns.activity, &active, config.activity_period)?;
         self.refresh_boosts(config)?;
         if let Some(starved) = self.starved(config, &overlaps, &boosted)? {
-            let raise = RAISE * config.connected * anneal * inputs.dim(0)? as f64;
+            let raise = RAISE * config.connected * rate_scale * inputs.dim(0)? as f64;
             crossings = (crossings + self.move_by(config, &(starved.unsqueeze(1)? * raise)?)?)?;
         }
         Ok((winners, crossings))
     }
 
-    /// Adds `gains`, `(units, inputs)` or one a column, inside the pools, and returns how many synapses crossed the
+    /// Adds `gains`, `(units, inputs)` or one per column, inside the pools, and returns how many synapses crossed the
     /// threshold.
     fn move_by(&mut self, config: &SpatialPoolerConfig, gains: &Tensor) -> Result<Tensor> {
         let before = self.connected(config)?;
@@ -141,11 +141,11 @@ pub(super) fn dense(winners: &Tensor, units: usize) -> Result<Tensor> {
     Ok(zeros)
 }
 
-impl Region for GraphRegion {
+impl Backend for GraphBackend {
     fn learn(
         &mut self,
         config: &SpatialPoolerConfig,
-        anneal: f64,
+        rate_scale: f64,
         inputs: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         check_binary_here(inputs)?;
@@ -154,7 +154,7 @@ impl Region for GraphRegion {
         let mut crossings = zero_if_binary(&inputs)?;
         let mut winners = Vec::new();
         for inputs in minibatches(&inputs, config.minibatch)? {
-            let (won, crossed) = self.learn_minibatch(config, anneal, &inputs)?;
+            let (won, crossed) = self.learn_minibatch(config, rate_scale, &inputs)?;
             crossings = (crossings + crossed)?;
             winners.push(won);
         }
