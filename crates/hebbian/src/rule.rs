@@ -83,6 +83,17 @@ pub trait LearningRule: Module + Any + Send + Sync {
         self.state()
     }
 
+    /// Whether [`undo`](Self::undo) can take the last step back. Where it cannot, an online stack copies the rule's tensors
+    /// before each step.
+    fn can_undo(&self) -> bool {
+        false
+    }
+
+    /// Takes back the last step that [`learn`](Self::learn) made, once: for a stack in which a rule above has failed.
+    fn undo(&mut self) -> Result<()> {
+        bail!("the rule `{}` does not remember what its last step changed", self.name())
+    }
+
     /// Takes over a state of the same names, shapes and types, or refuses it and changes nothing.
     fn restore(&mut self, state: State) -> Result<()>;
 }

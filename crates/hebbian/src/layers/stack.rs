@@ -82,7 +82,7 @@ pub struct Stack {
     rules: Vec<Box<dyn LearningRule>>,
     learning: Learning,
     epoch: usize,
-    /// On the CPU, the states of all rules but the last before the step: theirs again if a rule above them fails.
+    /// On the CPU, the states before the step of the rules below the last that cannot undo one.
     before: Vec<State>,
 }
 
@@ -157,11 +157,45 @@ impl Stack {
         Some(ends.filter(|&end| end <= self.epoch).count())
     }
 
-    /// Lets all rules learn from `inputs`, and says what the highest has to report.
+    /// Lets all rules learn from `inputs`, and says what the highest has to report. If one fails, those below it take their
+    /// steps back; away from the CPU none does.
     fn learn_all(&mut self, inputs: &Tensor) -> Result<Learned> {
-        let Some((lowest, above)) = self.rules.split_first_mut() else { bail!("{NO_RULES}") };
-        let learned = lowest.learn(inputs)?;
-        above.iter_mut().try_fold(learned, |learned, rule| rule.learn(&learned.output))
+        let mut learned: Option<Learned> = None;
+        for layer in 0..self.rules.len() {
+            let seen = learned.as_ref().map_or(inputs, |below| &below.output);
+            match self.rules[layer].learn(seen) {
+                Ok(step) => learned = Some(step),
+                Err(error) => {
+                    if inputs.device().is_cpu() {
+                        self.take_back(layer)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        learned.ok_or_else(|| candle_core::Error::msg(NO_RULES))
+    }
+
+    /// Keeps what `take_back` needs of the rules that cannot undo a step, but of the last, above which none can fail.
+    fn keep(&mut self) -> Result<()> {
+        let kept = self.rules.iter().zip(&mut self.before).filter(|(rule, _)| !rule.can_undo());
+        for (rule, before) in kept {
+            copy_into(before, rule.tensors()?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back the step of the first `layers` rules.
+    fn take_back(&mut self, layers: usize) -> Result<()> {
+        let rules = self.rules.iter_mut().zip(&mut self.before).take(layers);
+        for (rule, before) in rules {
+            match rule.can_undo() {
+                true => rule.undo()?,
+                // Given away, since a rule may keep the tensors that it is given.
+                false => rule.restore(std::mem::take(before))?,
+            }
+        }
+        Ok(())
     }
 
     /// Lets the rule `layer` prepare for what those below it make of the first of `inputs`.
@@ -193,7 +227,7 @@ fn joined(states: impl Iterator<Item = Result<State>>) -> Result<State> {
 }
 
 /// Copies `tensors` into those of the same names, which are made at the first time: a step allocates nothing of their size.
-fn keep(kept: &mut State, tensors: State) -> Result<()> {
+fn copy_into(kept: &mut State, tensors: State) -> Result<()> {
     for (name, tensor) in tensors {
         match kept.get(&name) {
             Some(place) => place.slice_set(&tensor.contiguous()?, 0, 0)?,
@@ -285,19 +319,10 @@ impl LearningRule for Stack {
             let inputs = self.below(learner, inputs)?;
             return self.rules[learner].learn(&inputs);
         }
-        if !inputs.device().is_cpu() {
-            return self.learn_all(inputs);
+        if inputs.device().is_cpu() {
+            self.keep()?;
         }
-        for (rule, before) in self.rules.iter().zip(&mut self.before) {
-            keep(before, rule.tensors()?)?;
-        }
-        self.learn_all(inputs).or_else(|error| {
-            for (rule, before) in self.rules.iter_mut().zip(&mut self.before) {
-                // Given away, since a rule may keep the tensors that it is given.
-                rule.restore(std::mem::take(before))?;
-            }
-            Err(error)
-        })
+        self.learn_all(inputs)
     }
 
     /// The product of all weights: what each unit of the highest rule is made of, in the inputs of the lowest.

@@ -41,7 +41,7 @@
 
 mod steps;
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, Parameters, State};
 use schemars::JsonSchema;
@@ -231,6 +231,17 @@ impl LearningRule for MultiWinner {
         Ok(State::from([("weights".to_owned(), self.weights.clone())]))
     }
 
+    fn can_undo(&self) -> bool {
+        self.panels.is_some()
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        match &mut self.panels {
+            Some(panels) => panels.undo(&self.weights),
+            None => bail!("a step of minibatches cannot be undone"),
+        }
+    }
+
     fn restore(&mut self, state: State) -> Result<()> {
         check_state(&state, &[("weights", self.weights.shape().clone())])?;
         self.weights.slice_set(&state["weights"].contiguous()?.to_device(self.weights.device())?, 0, 0)?;
@@ -261,6 +272,22 @@ mod tests {
         let config = MultiWinnerConfig { units: weights.len(), winners, ..config() };
         let weights = Tensor::from_slice(weights.as_flattened(), (weights.len(), 2), &Device::Cpu)?;
         MultiWinner::from_state(config, State::from([("weights".to_owned(), weights)]))
+    }
+
+    #[test]
+    fn a_step_that_was_undone_leaves_no_trace() -> Result<()> {
+        let (mut undone, mut never) = (rule(config())?, rule(config())?);
+        for rule in [&mut undone, &mut never] {
+            rule.learn(&frames(0)?)?;
+        }
+        undone.learn(&frames(1)?)?;
+        assert_ne!(undone.weights()?.to_vec2::<f32>()?, never.weights()?.to_vec2::<f32>()?);
+        undone.undo()?;
+        assert_eq!(undone.weights()?.to_vec2::<f32>()?, never.weights()?.to_vec2::<f32>()?);
+        let outputs = [undone.learn(&frames(2)?)?, never.learn(&frames(2)?)?].map(|learned| learned.output);
+        assert_eq!(outputs[0].to_vec2::<f32>()?, outputs[1].to_vec2::<f32>()?);
+        assert_eq!(undone.weights()?.to_vec2::<f32>()?, never.weights()?.to_vec2::<f32>()?);
+        Ok(())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::{
@@ -161,6 +161,11 @@ impl Panels {
         Ok(Some(panels))
     }
 
+    /// Brings back what the last call changed, in `weights (units, inputs)` and here.
+    pub fn undo(&mut self, weights: &Tensor) -> Result<()> {
+        weights.inplace_op1(&Undoing(RefCell::new(self)))
+    }
+
     fn set(&mut self, unit: usize, row: &[f32]) {
         let lane = unit % WIDTH;
         let panel = &mut self.panels[unit / WIDTH * self.inputs..][..self.inputs];
@@ -204,6 +209,19 @@ impl Undo {
             self.units.push(unit);
             self.rows.extend_from_slice(row);
         }
+    }
+}
+
+struct Undoing<'a>(RefCell<&'a mut Panels>);
+
+impl InplaceOp1 for Undoing<'_> {
+    fn name(&self) -> &'static str {
+        "multi-winner-undo"
+    }
+
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        undo(cpu::values_mut(weights, layout)?, &mut self.0.borrow_mut());
+        Ok(())
     }
 }
 
