@@ -2,7 +2,7 @@
 
 use hebbian_classifier::{DescentConfig, FeaturesConfig, LogisticRegressionConfig, Loss, Parameters};
 use hebbian_training::Schedule;
-use hebbian_training::parameters::{schema, undescribed};
+use hebbian_training::schema::{schema, undescribed};
 
 fn check<P: Parameters + Default>() {
     assert_eq!(undescribed(&schema::<P>()), [""; 0], "{}: fields without a doc comment", P::schema_name());

@@ -52,6 +52,7 @@ pub struct FitConfig {
     /// Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch shuffles
     /// them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub in_order: bool,
 }
 

@@ -5,7 +5,7 @@ use hebbian::{
     Parameters, SpatialPoolerConfig,
 };
 use hebbian_training::Schedule;
-use hebbian_training::parameters::{schema, undescribed};
+use hebbian_training::schema::{schema, undescribed};
 
 fn check<P: Parameters + Default>() {
     assert_eq!(undescribed(&schema::<P>()), [""; 0], "{}: fields without a doc comment", P::schema_name());

@@ -25,9 +25,11 @@ mod format1;
 mod invalid;
 mod observer;
 mod packed_bits;
-pub mod parameters;
+mod parameters;
 mod random;
 mod schedule;
+pub mod schema;
+pub mod settings;
 
 pub use batches::Batches;
 pub use checkpoint::{Checkpoint, CheckpointError, FORMAT, Metadata, State, Training};

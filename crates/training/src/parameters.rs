@@ -25,13 +25,14 @@
 //! assert_eq!(refused.to_string(), "rate = 2 is not allowed: a number above 0, at most 1");
 //! ```
 
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Invalid;
+use crate::schema::{allowed, alternatives, fields, may_be, schema, shown};
+use crate::settings::unwritable;
 
 /// A config struct that says itself what its fields mean and what is allowed.
 ///
@@ -46,41 +47,38 @@ pub trait Parameters: Serialize + DeserializeOwned + JsonSchema {
         Ok(())
     }
 
+    /// [`check_together`](Self::check_together) for the field `name` of a larger struct.
+    ///
+    /// # Errors
+    /// Names the field with the larger struct's name for it: `rule.k`.
+    fn check_as(&self, name: &str) -> Result<(), Invalid> {
+        self.check_together()
+            .map_err(|invalid| Invalid { field: format!("{name}.{}", invalid.field), ..invalid })
+    }
+
     /// Checks every field against the range that it declares, then [`check_together`](Self::check_together).
     ///
     /// # Errors
     /// Names the first field that is outside, `charge.k` for the field of a field.
     fn validate(&self) -> Result<(), Invalid> {
-        let value = serde_json::to_value(self).map_err(|error| Invalid {
-            field: Self::schema_name().into_owned(),
-            value: error.to_string(),
-            allowed: "what can be written as JSON".to_owned(),
-        })?;
+        let value = serde_json::to_value(self).map_err(unwritable::<Self>)?;
         check(&schema::<Self>(), &value, "")?;
         self.check_together()
     }
-}
-
-/// The JSON schema of `P`, without references.
-pub fn schema<P: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    Schema::to_value(settings.into_generator().into_root_schema_for::<P>())
 }
 
 /// Checks `value` against the ranges in `schema`; `path` is the name that the value has in an error.
 ///
 /// # Errors
 /// Names the first field that is outside.
-fn check(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid> {
+pub(crate) fn check(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid> {
     let refuse = |value: String| Err(Invalid { field: path.to_owned(), value, allowed: allowed(schema) });
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    if let Some(branches) = branches(schema) {
-        let Some(branch) = branches.iter().find(|branch| fits(branch, value)) else {
-            return refuse(shown(value));
-        };
-        return match variant(branch) {
-            Some((name, fields)) => check(fields, &value[name], path),
-            None => check(branch, value, path),
+    let alternatives = alternatives(schema);
+    if !alternatives.is_empty() {
+        let taken = alternatives.iter().find_map(|one| Some((one.fields, one.fields_of(value)?)));
+        return match taken {
+            Some((schema, value)) => check_fields(schema, value, path),
+            None => refuse(shown(value)),
         };
     }
     match value {
@@ -102,137 +100,17 @@ fn check(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid> {
             }
             items.iter().try_for_each(|item| check(&schema["items"], item, path))
         }
-        Value::Object(fields) if may_be(schema, "object") => {
-            let known = |(name, value): (&String, &Value)| match schema["properties"].get(name) {
-                Some(schema) => check(schema, value, &below(name)),
-                None => Ok(()),
-            };
-            fields.iter().try_for_each(known)
-        }
+        Value::Object(_) if may_be(schema, "object") => check_fields(schema, value, path),
         _ => refuse(shown(value)),
     }
 }
 
-/// What `schema` allows, in words: `at least 2`, `a number above 0, at most 1`, `one of sum, maximum`.
-fn allowed(schema: &Value) -> String {
-    if let Some(choices) = choices(schema) {
-        return format!("one of {}", choices.join(", "));
-    }
-    if let Some(inner) = branches(schema).and_then(|all| all.iter().find(|branch| !is_null(branch))) {
-        return allowed(inner);
-    }
-    if let Some(words) = schema["x-allowed"].as_str() {
-        return words.to_owned();
-    }
-    if may_be(schema, "boolean") {
-        return "true or false".to_owned();
-    }
-    if may_be(schema, "array") {
-        return format!("{} for each of several, with commas between", allowed(&schema["items"]));
-    }
-    let bound = |key: &str| schema[key].as_f64().map(number);
-    let whole = may_be(schema, "integer");
-    let (a_number, of) = if whole { ("a whole number", "") } else { ("a number", "a number of ") };
-    let upper = match (bound("maximum"), bound("exclusiveMaximum")) {
-        (Some(most), _) => Some(format!("at most {most}")),
-        (None, Some(above)) => Some(format!("below {above}")),
-        (None, None) => None,
-    };
-    match (bound("minimum"), bound("exclusiveMinimum"), upper) {
-        (Some(least), _, Some(_)) if bound("maximum").is_some() => {
-            format!("{least} to {}", bound("maximum").unwrap_or_default())
-        }
-        (Some(least), _, Some(upper)) => format!("{of}at least {least}, {upper}"),
-        (Some(least), _, None) if whole && least == "0" => a_number.to_owned(),
-        (Some(least), _, None) => format!("{of}at least {least}"),
-        (None, Some(above), Some(upper)) => format!("{a_number} above {above}, {upper}"),
-        (None, Some(above), None) => format!("{a_number} above {above}"),
-        (None, None, Some(upper)) => format!("{of}{upper}"),
-        (None, None, None) if whole || may_be(schema, "number") => a_number.to_owned(),
-        (None, None, None) => "text".to_owned(),
-    }
-}
-
-/// The names that an enum may take.
-fn choices(schema: &Value) -> Option<Vec<&str>> {
-    if let Some(all) = schema["enum"].as_array() {
-        return all.iter().map(Value::as_str).collect();
-    }
-    let name = |branch| match (variant(branch), tag(branch)) {
-        (Some((name, _)), _) => Some(name),
-        (None, Some((_, name))) => name.as_str(),
-        (None, None) => branch["const"].as_str(),
-    };
-    let names = branches(schema)?.iter().flat_map(|branch| match branch["enum"].as_array() {
-        Some(all) => all.iter().map(Value::as_str).collect(),
-        None => vec![name(branch)],
-    });
-    names.collect()
-}
-
-/// Whether `branch` is the alternative that `value` has taken.
-fn fits(branch: &Value, value: &Value) -> bool {
-    if let Some((name, _)) = variant(branch) {
-        return value.get(name).is_some();
-    }
-    if let Some((key, name)) = tag(branch) {
-        return value.get(key) == Some(name);
-    }
-    match (branch.get("const"), branch["enum"].as_array()) {
-        (Some(constant), _) => constant == value,
-        (None, Some(all)) => all.contains(value),
-        (None, None) => is_null(branch) == value.is_null(),
-    }
-}
-
-/// Key and value of the tag that tells a variant from the others, for an enum that serde writes with one.
-fn tag(branch: &Value) -> Option<(&str, &Value)> {
-    let properties = branch["properties"].as_object()?;
-    properties.iter().find_map(|(key, schema)| Some((key.as_str(), schema.get("const")?)))
-}
-
-/// Name and fields of an enum's variant that has fields: an object of this one key.
-fn variant(branch: &Value) -> Option<(&str, &Value)> {
-    let [name] = branch["required"].as_array()?.as_slice() else { return None };
-    let properties: &Map<String, Value> = branch["properties"].as_object()?;
-    let only = properties.len() == 1 && branch["additionalProperties"] == false;
-    let fields = properties.get(name.as_str()?)?;
-    (only && may_be(fields, "object")).then_some((name.as_str()?, fields))
-}
-
-/// The alternatives of an enum or of an optional struct.
-fn branches(schema: &Value) -> Option<&Vec<Value>> {
-    schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array())
-}
-
-/// Whether `kind` is among the types of `schema`.
-fn may_be(schema: &Value, kind: &str) -> bool {
-    match &schema["type"] {
-        Value::String(only) => only == kind,
-        Value::Array(all) => all.iter().any(|one| one == kind),
-        _ => false,
-    }
-}
-
-/// The fields of `schema` that have no doc comment, those of tables in it too, by their paths: none, if all is well.
-pub fn undescribed(schema: &Value) -> Vec<String> {
-    let mut missing = Vec::new();
-    if let Some(fields) = schema["properties"].as_object() {
-        for (name, field) in fields.iter().filter(|(_, field)| field.get("const").is_none()) {
-            let described = field["description"].is_string()
-                || (schema["description"].is_string() && variant(schema).is_some());
-            if !described {
-                missing.push(name.clone());
-            }
-            missing.extend(undescribed(field).into_iter().map(|below| format!("{name}.{below}")));
-        }
-    }
-    missing.extend(branches(schema).into_iter().flatten().flat_map(undescribed));
-    missing
-}
-
-fn is_null(schema: &Value) -> bool {
-    schema["type"] == "null"
+fn check_fields(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid> {
+    let given = fields(schema).filter_map(|(name, schema)| Some((name, schema, value.get(name)?)));
+    given.into_iter().try_for_each(|(name, schema, value)| match path {
+        "" => check(schema, value, name),
+        _ => check(schema, value, &format!("{path}.{name}")),
+    })
 }
 
 fn within(schema: &Value, number: f64) -> bool {
@@ -246,25 +124,12 @@ fn within(schema: &Value, number: f64) -> bool {
         && holds("exclusiveMaximum", f64::lt)
 }
 
-fn number(number: f64) -> String {
-    if number != 0.0 && number.abs() < 1e-6 { format!("{number:e}") } else { number.to_string() }
-}
-
-/// The value as a person would write it.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(small) if small.is_f64() => number(small.as_f64().unwrap_or(f64::NAN)),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::schema::undescribed;
 
     #[derive(Clone, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -76,7 +76,7 @@ pub struct MultiWinnerConfig {
     /// for devices on which one step per frame is too short: all frames of a step see the weights that it began with, and
     /// what they add is summed; `docs/cuda.md` says what that does to the results.
     #[serde(skip_serializing_if = "is_one")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("default" = 1))]
     pub minibatch: usize,
 }
 

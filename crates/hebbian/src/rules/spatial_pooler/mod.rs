@@ -147,7 +147,7 @@ pub struct SpatialPoolerConfig {
     /// they add to the permanences is summed, and the duty cycles follow input by input; `docs/cuda.md` says what that
     /// does to the results.
     #[serde(skip_serializing_if = "is_one")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("default" = 1))]
     pub minibatch: usize,
 }
 

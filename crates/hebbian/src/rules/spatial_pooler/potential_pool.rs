@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum PotentialPool {
     /// Every input with probability `fraction`, wherever it lies.
     Anywhere {
-        /// That probability.
+        /// The probability of each input.
         #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
         fraction: f64,
     },
@@ -38,9 +38,9 @@ impl PotentialPool {
     /// Checks that the grid's places divide the `units`.
     pub(super) fn check_together(&self, units: usize) -> std::result::Result<(), Invalid> {
         let Self::Neighborhood { grid: [rows, columns], .. } = *self else { return Ok(()) };
-        let allowed = format!("at least 1x1, with a number of places that divides units ({units})");
-        let divides = units.is_multiple_of(rows.saturating_mul(columns));
-        Invalid::unless(divides, "pool.grid", format!("{rows}x{columns}"), allowed)
+        let places = rows.saturating_mul(columns);
+        let allowed = format!("a multiple of the places of pool.grid ({rows}x{columns})");
+        Invalid::unless(units.is_multiple_of(places), "units", units, allowed)
     }
 
     /// How many inputs the pools are made for, where they know.
