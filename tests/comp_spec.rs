@@ -13,7 +13,7 @@ const EXAMPLE: Example = Example {
         "--units=20,50",
         "--train-size=2000",
         "--test-size=1000",
-        "--kh-epochs=2",
+        "--kh-fit-epochs=2",
         "--linear-epochs=2",
         "--readout-epochs=2",
         "--backprop-epochs=2",
@@ -72,12 +72,12 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
 #[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
-        (&["--units=20,x"], &["invalid value '20,x' for '--units"]),
+        (&["--units=20,x"], &["--units is x", "at least 1"]),
         (&["--units=20,0"], &["--units is 0", "at least 1"]),
-        (&["--k=21"], &["--k is 21", "allowed: 2 to units (20)"]),
+        (&["--charge-k=21"], &["--charge-k is 21", "allowed: 2 to units (20)"]),
         (&["--kh-k=21"], &["--kh-k is 21", "allowed: 2 to units (20)"]),
         (&["--specialization-rate=0"], &["--specialization-rate is 0", "above 0, at most 1"]),
-        (&["--delta=-1"], &["--delta is -1", "at least 0"]),
+        (&["--charge-delta=-1"], &["--charge-delta is -1", "at least 0"]),
         (&["--linear-batch-size=0"], &["--linear-batch-size is 0", "at least 1"]),
         (&["--linear-batch-size=2001"], &["--linear-batch-size is 2001", "1 to the training images (2000)"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),

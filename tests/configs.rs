@@ -33,7 +33,7 @@ fn every_published_config_has_five_seeds_and_says_what_to_expect_and_how_long_it
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
         let settings: toml::Table = text.parse()?;
-        assert_eq!(settings["seeds"].as_integer(), Some(5), "{}", path.display());
+        assert_eq!(settings["run"]["seeds"].as_integer(), Some(5), "{}", path.display());
         for head in ["# Expected: ", "# Time on two cores: "] {
             assert!(text.contains(head), "{}: no line `{head}`", path.display());
         }

@@ -12,19 +12,20 @@ const EXAMPLE: Example = Example {
     name: "invariance",
     small: &[
         "--units=64",
-        "--invariant-units=9",
+        "--invariance-units=9",
         "--train-size=600",
         "--validation-size=200",
         "--test-size=200",
         "--epochs=6",
         "--learning-rate=0.03",
-        "--invariant-every=200",
-        "--readout-digits=200",
-        "--readout-test-digits=100",
+        "--sandwich-learning-rate=0.03",
+        "--normalization-every=200",
+        "--digits=200",
+        "--test-digits=100",
         "--views=3",
         "--readout-epochs=2",
         "--sandwich-units=16",
-        "--sandwich-epochs=2",
+        "--sandwich-fit-epochs=2",
     ],
 };
 
@@ -84,7 +85,7 @@ fn both_layers_are_measured_and_read_out_beside_their_controls() -> Result<()> {
 fn a_ribbon_is_learned_from_as_a_tapestry_is() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    EXAMPLE.succeed(&out, &["--video=ribbon", "--readout-digits=0"])?;
+    EXAMPLE.succeed(&out, &["--video=ribbon", "--digits=0"])?;
     let (rows, _) = results(&out)?;
     assert_eq!(rows.len(), 2);
     assert!(row(&rows, "multi-winner", None)?["relative_mse"].as_f64().is_some_and(|error| error < 0.9));
@@ -95,7 +96,7 @@ fn a_ribbon_is_learned_from_as_a_tapestry_is() -> Result<()> {
 fn patches_are_learned_from_as_a_tapestry_is() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
-    EXAMPLE.succeed(&out, &["--video=patches", "--window=10", "--readout-digits=0"])?;
+    EXAMPLE.succeed(&out, &["--video=patches", "--window=10", "--digits=0"])?;
     let (rows, _) = results(&out)?;
     assert_eq!(rows.len(), 2);
     assert!(row(&rows, "multi-winner", None)?["relative_mse"].as_f64().is_some_and(|error| error < 0.9));
@@ -112,18 +113,21 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
         (&["--winners=65"], &["--winners is 65", "1 to units (64)"]),
         (&["--units=63"], &["--units is 63", "a square number"]),
-        (&["--units=20,50"], &["--units is 20,50", "one number"]),
-        (&["--invariant-units=10"], &["--invariant-units is 10", "a square number"]),
-        (&["--invariant-average-rate=0"], &["--invariant-average-rate is 0", "above 0, at most 1"]),
-        (&["--invariant-every=0"], &["--invariant-every is 0", "1 to"]),
-        (&["--invariant-off-rate=-1"], &["--invariant-off-rate is -1", "at least 0"]),
+        (&["--units=20,50"], &["--units is 20,50", "at least 1"]),
+        (&["--invariance-units=10"], &["--invariance-units is 10", "a square number"]),
+        (&["--average-rate=0"], &["--average-rate is 0", "above 0, at most 1"]),
+        (&["--normalization-every=0"], &["--normalization-every is 0", "1 to"]),
+        (&["--off-rate=-1"], &["--off-rate is -1", "at least 0"]),
+        (&["--sandwich-winners=17"], &["--sandwich-winners is 17", "1 to units (16)"]),
         (&["--learning-rate=0"], &["--learning-rate is 0", "above 0"]),
         (&["--batch-size=601"], &["--batch-size is 601", "1 to the frames of the stream (600)"]),
-        (&["--window=29"], &["--window is 29", "1 to 28"]),
-        (&["--window=0"], &["--window is 0", "1 to 28"]),
-        (&["--readout-digits=5"], &["--readout-digits is 5", "0, or 100 to 60000"]),
+        (&["--window=29"], &["--video-window is 29", "1 to 28"]),
+        (&["--window=0"], &["--video-window is 0", "at least 1"]),
+        (&["--video=ribbon", "--window=5"], &["--video-window is 5", "only with --video tapestry or patches"]),
+        (&["--digits=5"], &["--digits is 5", "0, or at least a batch of the readout (100)"]),
+        (&["--digits=60001"], &["--digits is 60001", "at most the dataset's images (60000)"]),
         (&["--views=0"], &["--views is 0", "at least 1"]),
-        (&["--sandwich-epochs=0"], &["--sandwich-epochs is 0", "at least 1"]),
-        (&["--schedule=cosine"], &["--schedule", "constant, linear, staircase:EVERY:FACTOR"]),
+        (&["--sandwich-fit-epochs=0"], &["--sandwich-fit-epochs is 0", "at least 1"]),
+        (&["--schedule=cosine"], &["--schedule", "constant, linear or staircase:EVERY:FACTOR"]),
     ])
 }

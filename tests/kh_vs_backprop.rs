@@ -26,6 +26,9 @@ const EXAMPLE: Example = Example {
         "--backprop-epochs=1",
         "--control-epochs=1",
         "--batch-size=50",
+        "--readout-batch-size=50",
+        "--backprop-batch-size=50",
+        "--control-batch-size=50",
     ],
 };
 
@@ -120,7 +123,7 @@ fn a_run_killed_before_it_wrote_anything_can_be_resumed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
     fs::create_dir_all(out.join("progress"))?;
-    fs::write(out.join("config.toml.tmp"), "units = ")?;
+    fs::write(out.join("config.toml.tmp"), "[rule]\nunits = ")?;
     EXAMPLE.succeed(&out, &["--resume"])?;
     assert_eq!(test_accuracies(&out)?.len(), 5);
     Ok(())
@@ -170,7 +173,7 @@ fn resuming_with_other_settings_is_refused_and_changes_nothing() -> Result<()> {
     let (_folder, out) = finished()?;
     let before = checkpoint(&out)?;
     let message = refusal(&EXAMPLE.run(&out, ["--resume", "--epochs=5"])?)?;
-    assert!(message.contains("--resume: epochs is 4 in") && message.contains("and 5 now"), "{message}");
+    assert!(message.contains("--resume: fit.epochs is 4 in") && message.contains("and 5 now"), "{message}");
     assert!(checkpoint(&out)? == before);
     Ok(())
 }
@@ -204,18 +207,19 @@ fn resuming_from_a_checkpoint_of_another_rule_or_shape_is_refused() -> Result<()
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
         (&["--units=0"], &["--units is 0", "allowed: at least 2"]),
-        (&["--units=many"], &["invalid value 'many' for '--units"]),
+        (&["--units=many"], &["--units is many", "allowed: at least 2"]),
         (&["--k=61"], &["--k is 61", "allowed: 2 to units (60)"]),
         (&["--k=1"], &["--k is 1", "allowed: at least 2"]),
         (&["--p=0.5"], &["--p is 0.5", "at least 1"]),
         (&["--learning-rate=NaN"], &["--learning-rate is NaN", "above 0"]),
-        (&["--schedule=cosine"], &["cosine", "constant, linear, staircase:EVERY:FACTOR"]),
+        (&["--schedule=cosine"], &["--schedule is cosine", "constant, linear or staircase:EVERY:FACTOR"]),
         (&["--readout-loss=hinge"], &["hinge", "cross-entropy"]),
         (&["--readout-learning-rate=0"], &["--readout-learning-rate is 0", "above 0"]),
-        (&["--feature-power=-1"], &["--feature-power is -1", "above 0"]),
+        (&["--power=-1"], &["--power is -1", "above 0"]),
         (&["--batch-size=0"], &["--batch-size is 0", "at least 1"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),
-        (&["--seeds=0"], &["--seeds", "0", "1..=1000"]),
+        (&["--control-batch-size=2001"], &["--control-batch-size is 2001", "1 to the training images (2000)"]),
+        (&["--seeds=0"], &["--seeds is 0", "1 to 1000"]),
         (&["--train-size=60000"], &["--train-size is 60000", "allowed: 1 to 50000"]),
         (&["--data-dir=no/such/folder"], &["--data-dir", "no/such/folder"]),
         (&["--dataset=fashion-mnist"], &["--dataset fashion-mnist", "--data-dir"]),
@@ -257,22 +261,22 @@ fn a_config_sets_what_flags_do_not_and_an_unknown_key_is_named() -> Result<()> {
     let flag = format!("--config={}", config.display());
     let out = folder.path().join("run");
 
-    fs::write(&config, "units = 70\ndelta = 0.2\nunitz = 3\n")?;
+    fs::write(&config, "[rule]\nunits = 70\ndelta = 0.2\nunitz = 3\n")?;
     let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
-    assert!(message.contains("unknown key `unitz`; allowed: device, dataset"), "{message}");
-    fs::write(&config, "delta = 0.2\nk = \"seven\"\n")?;
+    assert!(message.contains("line 4: unknown key `rule.unitz`") && message.contains("`units` in [rule]"), "{message}");
+    fs::write(&config, "[rule]\ndelta = 0.2\nk = \"seven\"\n")?;
     let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
-    assert!(message.contains("config.toml") && message.contains("'seven' for '--k"), "{message}");
-    fs::write(&config, "delta = \n")?;
+    assert!(message.contains("config.toml: line 3: rule.k is seven"), "{message}");
+    fs::write(&config, "[rule]\ndelta = \n")?;
     let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
-    assert!(message.contains("config.toml: line 1"), "{message}");
+    assert!(message.contains("config.toml: line 2"), "{message}");
 
-    fs::write(&config, "units = 70\ndelta = 0.2\nsubtract_mean = true\n")?;
+    fs::write(&config, "[rule]\nunits = 70\ndelta = 0.2\n[features]\nsubtract_mean = true\n")?;
     EXAMPLE.succeed(&out, &[&flag])?;
     let resolved: toml::Table = fs::read_to_string(out.join("config.toml"))?.parse()?;
-    assert_eq!(resolved["units"].as_integer(), Some(60), "a flag wins");
-    assert_eq!(resolved["delta"].as_float(), Some(0.2), "the config wins over the default");
-    assert_eq!(resolved["subtract_mean"].as_bool(), Some(true));
+    assert_eq!(resolved["rule"]["units"].as_integer(), Some(60), "a flag wins");
+    assert_eq!(resolved["rule"]["delta"].as_float(), Some(0.2), "the config wins over the default");
+    assert_eq!(resolved["features"]["subtract_mean"].as_bool(), Some(true));
 
     // What a run leaves behind repeats it.
     let again = folder.path().join("again");

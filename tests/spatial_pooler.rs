@@ -85,15 +85,18 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
 #[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
-        (&["--units=100,200"], &["--units is 100,200", "one number"]),
-        (&["--units=785"], &["--units is 28x28", "divides units (785)"]),
+        (&["--units=100,200"], &["--units is 100,200", "at least 1"]),
+        (&["--units=785"], &["--units is 785", "a multiple of the grid's places (28x28)"]),
         (&["--units=0"], &["--units is 0", "at least 1"]),
         (&["--sparsity=0.001"], &["--sparsity is 0.001", "at least one of units (784)"]),
-        (&["--binarize=half"], &["invalid value 'half' for '--binarize", "mean, above:0 to above:255"]),
+        (&["--binarize=half"], &["--binarize is half", "mean, above:0 to above:255"]),
         (&["--pool-fraction=0"], &["--pool-fraction is 0", "above 0, at most 1"]),
         (&["--connected=1.5"], &["--connected is 1.5", "above 0, at most 1"]),
         (&["--boost-strength=-1"], &["--boost-strength is -1", "at least 0"]),
-        (&["--raised=lowest", "--raised-share=2"], &["--raised-share is 2", "0 to 1"]),
+        (&["--starved=lowest", "--starved-share=2"], &["--starved-share is 2", "0 to 1"]),
+        (&["--starved=lowest"], &["--starved-share is not given", "0 to 1"]),
+        (&["--starved-share=0.1"], &["--starved-share is 0.1", "only with --starved lowest"]),
+        (&["--pool=anywhere", "--pool-radius=2"], &["--pool-radius is 2", "only with --pool neighborhood"]),
         (&["--penalty=-1"], &["--penalty is -1", "at least 0"]),
         (&["--tolerance=0"], &["--tolerance is 0", "above 0"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),

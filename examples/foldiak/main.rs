@@ -4,124 +4,19 @@
 mod measures;
 mod patterns;
 mod pictures;
+mod settings;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
-use clap::{Parser, ValueEnum};
-use hebbian::{FitConfig, Foldiak, FoldiakConfig, Init, LearningRule, Parameters, Rule, Settling};
-use hebbian_experiment::{Common, Experiment, Measure, Phase, Row, RunKey, Session, flagged};
-use hebbian_training::{Generator, Invalid, Schedule};
-use serde::Serialize;
+use candle_core::Device;
+use hebbian::{FitConfig, Foldiak, FoldiakConfig, LearningRule, Rule};
+use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};
+use hebbian_training::{Generator, Schedule};
 use serde_json::{Map, Value, json};
 
-use patterns::{Cut, Input, Patterns, Whitening};
-
-/// Földiák's sparse coding of 1990 against the notebook's one-shot variant
-#[derive(Parser, Clone, Serialize)]
-#[command(version)]
-#[command(mut_arg("units", |arg| arg.default_value("16")))]
-#[command(mut_arg("epochs", |arg| arg.default_value("1")))]
-#[command(mut_arg("batch_size", |arg| arg.default_value("20")))]
-struct Arguments {
-    #[command(flatten)]
-    #[serde(flatten)]
-    common: Common,
-
-    /// What the patterns are
-    #[arg(long, value_enum, default_value_t = Input::Bars)]
-    input: Input,
-    /// Patterns to learn from; center patches are one per image
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    patterns: usize,
-    /// Patterns held out to measure by; center patches are one per image
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    test_patterns: usize,
-    /// Pixels per side of the grid of lines
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    side: usize,
-    /// Probability of each line
-    #[arg(long, default_value_t = 0.125)]
-    line_probability: f64,
-    /// Pixels per side of a patch
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    patch_size: usize,
-    /// Where in an image patches are cut
-    #[arg(long, value_enum, default_value_t = Cut::Random)]
-    cut: Cut,
-    /// What is done to patches before they are learned
-    #[arg(long, value_enum, default_value_t = Whitening::Zca)]
-    whitening: Whitening,
-    /// Share of the largest variance that ZCA adds to each
-    #[arg(long, default_value_t = 0.01)]
-    zca_floor: f64,
-
-    /// Share of patterns that each unit is to fire at
-    #[arg(long, default_value_t = 0.125)]
-    activity: f64,
-    /// How fast the lateral weights learn
-    #[arg(long, default_value_t = 0.1)]
-    inhibition_rate: f64,
-    /// How fast the weights from the inputs learn
-    #[arg(long, default_value_t = 0.02)]
-    learning_rate: f64,
-    /// How fast the thresholds learn
-    #[arg(long, default_value_t = 0.02)]
-    threshold_rate: f64,
-    /// How the rates fall: constant, linear, staircase:EVERY:FACTOR
-    #[arg(long, default_value_t = Schedule::Constant)]
-    schedule: Schedule,
-    /// Steepness of the units' response
-    #[arg(long, default_value_t = 10.0)]
-    slope: f64,
-    /// Length of a step of settling
-    #[arg(long, default_value_t = 0.1)]
-    time_step: f64,
-    /// The most steps of settling
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    iterations: usize,
-    /// A pattern has settled when no output changes faster; 0 makes all steps
-    #[arg(long, default_value_t = 0.0)]
-    tolerance: f64,
-    /// Patterns that the thresholds alone adapt to before learning begins
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    preset_patterns: usize,
-    /// How fast they do
-    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
-    preset_rate: f64,
-
-    /// Share of patterns that the notebook's thresholds aim at
-    #[arg(long, default_value_t = 0.05)]
-    notebook_activity: f64,
-    /// How fast the notebook's lateral weights learn
-    #[arg(long, default_value_t = 0.001)]
-    notebook_inhibition_rate: f64,
-    /// How fast the notebook's weights from the inputs learn
-    #[arg(long, default_value_t = 0.1)]
-    notebook_learning_rate: f64,
-    /// How fast the notebook's thresholds learn
-    #[arg(long, default_value_t = 0.01)]
-    notebook_threshold_rate: f64,
-    /// What the notebook's weights begin with
-    #[arg(long, value_enum, default_value_t = NotebookInit::Uniform)]
-    notebook_init: NotebookInit,
-    /// The largest of them
-    #[arg(long, default_value_t = 10.0)]
-    notebook_init_scale: f64,
-    /// The largest lateral weight that the notebook begins with, its sign included
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
-    notebook_init_lateral: f64,
-}
-
-/// What the notebook's weights begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum NotebookInit {
-    /// Uniform draws
-    Uniform,
-    /// Magnitudes of normal draws
-    FoldedNormal,
-}
+use patterns::Patterns;
+use settings::Settings;
 
 const PAPER: &str = "foldiak-1990";
 const NOTEBOOK: &str = "foldiak-notebook";
@@ -137,7 +32,7 @@ const PICTURES: [&str; 7] = [
     "film.gif",
 ];
 
-impl Experiment for Arguments {
+impl Experiment for Settings {
     const NAME: &'static str = "foldiak";
     const MEASURES: &'static [Measure] = &[
         Measure { name: "lines_covered", title: "lines", digits: 1 },
@@ -148,15 +43,18 @@ impl Experiment for Arguments {
         Measure { name: "patterns_per_second", title: "patterns/s", digits: 0 },
     ];
 
-    fn common(&self) -> &Common {
-        &self.common
+    /// Both networks have as many units.
+    const FIXED: &'static [&'static str] = &["notebook.units", "notebook.settling"];
+
+    fn run_settings(&self) -> &RunSettings {
+        &self.run
     }
 
-    fn run(self) -> Result<()> {
-        self.validate()?;
-        let mut session = Session::open(&self, PAPER, Patterns::load)?;
+    fn run(self, steering: &Steering) -> Result<()> {
+        let load = |device: &Device| Patterns::load(&self, steering.quiet, device);
+        let mut session = Session::open(&self, steering, PAPER, load)?;
         let mut learned = Vec::new();
-        for seed in self.common.all_seeds() {
+        for seed in self.run.all_seeds() {
             for model in MODELS {
                 let key = RunKey { seed, name: model };
                 let rule = self.learn(&mut session, key)?;
@@ -164,57 +62,23 @@ impl Experiment for Arguments {
                 learned.push(rule);
             }
         }
-        pictures::draw(&session, self.common.seed, &learned[0], &learned[1])?;
+        pictures::draw(&session, self.run.seed, &learned[0], &learned[1])?;
         session.finish(&self, &PICTURES)
     }
 }
 
-impl Arguments {
-    fn config(&self, model: &str) -> Result<FoldiakConfig> {
-        let units = self.common.units.only()?;
-        let Self { slope, time_step, iterations, tolerance, .. } = *self;
-        let paper = FoldiakConfig {
-            units,
-            settling: Settling::Equilibrium { slope, time_step, iterations, tolerance },
-            activity: self.activity,
-            inhibition_rate: self.inhibition_rate,
-            learning_rate: self.learning_rate,
-            threshold_rate: self.threshold_rate,
-            preset_patterns: self.preset_patterns,
-            preset_rate: self.preset_rate,
-            ..Default::default()
-        };
-        let notebook = FoldiakConfig {
-            units,
-            activity: self.notebook_activity,
-            inhibition_rate: self.notebook_inhibition_rate,
-            learning_rate: self.notebook_learning_rate,
-            threshold_rate: self.notebook_threshold_rate,
-            init: match self.notebook_init {
-                NotebookInit::Uniform => Init::Uniform,
-                NotebookInit::FoldedNormal => Init::FoldedNormal,
-            },
-            init_scale: self.notebook_init_scale,
-            init_lateral: self.notebook_init_lateral,
-            ..FoldiakConfig::notebook()
-        };
-        Ok(if model == PAPER { paper } else { notebook })
+impl Settings {
+    fn config(&self, model: &str) -> FoldiakConfig {
+        match model {
+            PAPER => self.rule.clone(),
+            _ => FoldiakConfig { units: self.rule.units, ..self.notebook.clone() },
+        }
     }
 
     /// The notebook's rates are constant.
     fn fit(&self, model: &str) -> FitConfig {
-        let Common { epochs, batch_size, .. } = self.common;
-        let schedule = if model == PAPER { self.schedule } else { Schedule::Constant };
-        FitConfig { epochs, batch_size, schedule, ..Default::default() }
-    }
-
-    fn validate(&self) -> Result<()> {
-        flagged("", self.config(PAPER)?.validate())?;
-        flagged("notebook-", self.config(NOTEBOOK)?.validate())?;
-        for (field, count) in [("patterns", self.patterns), ("test_patterns", self.test_patterns)] {
-            flagged("", Invalid::unless(count >= 1, field, count, "at least 1"))?;
-        }
-        flagged("", self.fit(PAPER).validate())
+        let schedule = if model == PAPER { self.fit.schedule } else { Schedule::Constant };
+        FitConfig { schedule, ..self.fit.clone() }
     }
 
     /// The layer of one model and seed after learning. The first seed's by the rule of 1990 is looked at about a hundred
@@ -224,7 +88,7 @@ impl Arguments {
         let (inputs, config) = (session.data.train.clone(), self.fit(key.name));
         let drawn = || {
             let mut draws = Generator::new(key.seed, key.name);
-            Foldiak::new(self.config(key.name)?, inputs.dim(1)?, &mut draws, &session.device)
+            Foldiak::new(self.config(key.name), inputs.dim(1)?, &mut draws, &session.device)
                 .map_err(Error::from)
         };
         let (mut rule, mut first) = (drawn()?, drawn()?);
@@ -269,7 +133,7 @@ impl Arguments {
         let speed = ("patterns_per_second".to_owned(), patterns / seconds);
         Ok(Row {
             model: key.name.to_owned(),
-            units: Some(self.common.units.only()?),
+            units: Some(self.rule.units),
             measures: measures.chain([speed]).collect(),
             learn_seconds: Some(seconds),
             learn_epochs: Some(config.epochs),
@@ -279,5 +143,5 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    hebbian_experiment::main::<Arguments>()
+    hebbian_experiment::main::<Settings>()
 }

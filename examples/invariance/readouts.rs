@@ -2,15 +2,17 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use hebbian::{Invariance, Learning, LearningRule, MultiWinner, MultiWinnerConfig, Registry, Rule, Stack};
+use hebbian::{Invariance, Learning, LearningRule, MultiWinner, Registry, Rule, Stack};
 use hebbian_classifier::{
     Features, FeaturesConfig, Labeled, SoftmaxRegression, encode, evaluate, random_images,
 };
 use hebbian_experiment::{Phase, Row, RunKey, Session};
 use hebbian_training::Generator;
 
+use crate::Layers;
+use crate::measures::shift_variance;
+use crate::settings::Settings;
 use crate::streams::{Digits, Streams};
-use crate::{Arguments, Layers, shift_variance};
 
 const PIXELS: &str = "pixels";
 const RANDOM_IMAGES: &str = "random-images";
@@ -75,7 +77,7 @@ fn row_name(model: &str) -> String {
     format!("{model} views")
 }
 
-impl Arguments {
+impl Settings {
     /// Trains a readout on what each layer says about the session's digits.
     pub(crate) fn read_out(
         &self,
@@ -115,22 +117,22 @@ impl Arguments {
         stack: &Stack,
         train: &Digits,
     ) -> Result<Others> {
-        let (units, device) = (self.sparse()?.units, session.device.clone());
+        let (units, device) = (self.rule.units, session.device.clone());
         let mut draws = Generator::new(seed, RANDOM_IMAGES);
         let images = random_images(&train.frames, units, &mut draws)?;
         let mut draws = Generator::new(seed, RANDOM_WIRING);
         Ok(Others {
             images: Features::fit(FeaturesConfig::default(), images, &train.frames)?,
-            wiring: Invariance::new(self.invariance(), units, &mut draws, &device)?,
-            third: self.sandwich(session, seed, stack)?,
+            wiring: Invariance::new(self.invariance.clone(), units, &mut draws, &device)?,
+            third: self.third(session, seed, stack)?,
         })
     }
 
     /// A second sparse layer on top of the two, which learns from what they say once they have learned.
-    fn sandwich(&self, session: &mut Session<Streams>, seed: u64, stack: &Stack) -> Result<MultiWinner> {
-        let config = self.third()?;
+    fn third(&self, session: &mut Session<Streams>, seed: u64, stack: &Stack) -> Result<MultiWinner> {
+        let config = self.sandwich.clone();
         let mut draws = Generator::new(seed, SANDWICH);
-        let third = MultiWinner::new(config.clone(), self.invariant_units, &mut draws, &session.device)?;
+        let third = MultiWinner::new(config.clone(), self.invariance.units, &mut draws, &session.device)?;
         let copy =
             |rule: &dyn LearningRule| Registry::builtin().load(rule.name(), &rule.config(), rule.state()?);
         let mut rules = Vec::new();
@@ -138,17 +140,11 @@ impl Arguments {
             rules.push(copy(&**below)?);
         }
         rules.push(Box::new(third));
-        let mut stack = Stack::new(rules, Learning::Greedy(vec![0, 0, self.sandwich_epochs]))?;
-        let fit = self.fit(self.sandwich_epochs);
+        let mut stack = Stack::new(rules, Learning::Greedy(vec![0, 0, self.sandwich_fit.epochs]))?;
         let key = RunKey { seed, name: SANDWICH };
-        let mut fit = session.begin(key, &mut stack, &fit)?;
+        let mut fit = session.begin(key, &mut stack, &self.sandwich_fit)?;
         session.learn(key, &mut fit, &mut stack, |_, _| Ok(()))?;
         Ok(MultiWinner::from_state(config, stack.rules()[2].state()?)?)
-    }
-
-    /// The second sparse layer: the first one's parameters with units of its own.
-    pub(crate) fn third(&self) -> Result<MultiWinnerConfig> {
-        Ok(MultiWinnerConfig { units: self.sandwich_units, ..self.sparse()? })
     }
 
     /// Trains a readout on `features` of the training digits and evaluates it on those of the test digits.
@@ -165,8 +161,8 @@ impl Arguments {
         let (train, test) = (labeled(train, &sets[0])?, labeled(test, &sets[1])?);
         let units = train.inputs().dim(1)?;
         let readout = SoftmaxRegression::new(units, session.data.classes, &session.device)?;
-        let config = self.readout();
-        session.descend((key, Phase::Readout), &readout, &config, &train, &[])?;
+        let config = &self.readout;
+        session.descend((key, Phase::Readout), &readout, config, &train, &[])?;
         let accuracy =
             |set: &Labeled| evaluate(&readout, set, &config.loss).map(|evaluation| Some(evaluation.accuracy));
         Ok(Row {

@@ -5,16 +5,16 @@ use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
 use hebbian_datasets::{Dataset, Examples, ImageShape, Ribbon, Tapestry, Walk, transforms};
-use hebbian_experiment::{Subject, dataset, flagged};
+use hebbian_experiment::{Subject, dataset};
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
 
-use crate::{Arguments, Video};
+use crate::settings::{Settings, StreamSettings, Video, ViewSettings};
 
 /// Where the frames begin by which choices are made, unless training needs them.
-pub(crate) const VALIDATION_START: usize = 10_000;
+const VALIDATION_START: usize = 10_000;
 /// Where those begin that are reported.
-pub(crate) const TEST_START: usize = 20_000;
+const TEST_START: usize = 20_000;
 /// The digits of the notebook's tapestry: 30 x 30 of them, from here on.
 const FIRST_DIGIT: usize = 3000;
 const DIGITS: usize = 900;
@@ -74,28 +74,20 @@ impl Subject for Streams {
 }
 
 impl Digits {
-    /// The training and the test digits that `arguments` ask for.
-    fn both(
-        arguments: &Arguments,
-        dataset: &Dataset,
-        window: usize,
-        device: &Device,
-    ) -> Result<(Self, Self)> {
-        let digits = |examples: &Examples, field: &'static str, count: usize, jitters: &str| {
+    /// The training and the test digits that the settings ask for.
+    fn both(settings: &Settings, dataset: &Dataset, window: usize, device: &Device) -> Result<(Self, Self)> {
+        let ViewSettings { digits, test_digits, views } = settings.views;
+        let of = |examples: &Examples, path: &str, count: usize, jitters: &str| {
             let allowed = format!("at most the dataset's images ({})", examples.len());
-            flagged("", Invalid::unless(count <= examples.len(), field, count, allowed))?;
+            Invalid::unless(count <= examples.len(), path, count, allowed)?;
             let examples = examples.first(count)?;
-            let shifts = jitter(count, arguments.views, &mut Generator::new(arguments.common.seed, jitters))?;
-            let views = shifted(examples.images(), dataset.shape, &shifts, window)?;
-            anyhow::Ok(Self {
-                frames: transforms::scale(&views, device)?,
-                views: arguments.views,
-                labels: examples.labels().to_device(device)?,
-            })
+            let shifts = jitter(count, views, &mut Generator::new(settings.run.seed, jitters))?;
+            let frames = shifted(examples.images(), dataset.shape, &shifts, window)?;
+            let labels = examples.labels().to_device(device)?;
+            anyhow::Ok(Self { frames: transforms::scale(&frames, device)?, views, labels })
         };
-        let (train, test) = (arguments.readout_digits, arguments.readout_test_digits);
-        let train = digits(&dataset.train, "readout_digits", train, "training jitter")?;
-        Ok((train, digits(&dataset.test, "readout_test_digits", test, "test jitter")?))
+        let train = of(&dataset.train, "views.digits", digits, "training jitter")?;
+        Ok((train, of(&dataset.test, "views.test_digits", test_digits, "test jitter")?))
     }
 
     /// What is left of a digit's views when only their mean is looked at, `(digits, features)`.
@@ -166,40 +158,37 @@ fn shifted(images: &Tensor, shape: ImageShape, shifts: &[Vec<(i64, i64)>], windo
 }
 
 impl Streams {
-    pub(crate) fn load(arguments: &Arguments, device: &Device) -> Result<Self> {
-        let common = &arguments.common;
-        let dataset = dataset(common)?;
-        let (train, test) = (arguments.frames(), arguments.test_frames());
-        let validation_start = train.max(VALIDATION_START);
-        let test_start = (validation_start + common.validation_size).max(TEST_START);
-        let stream = stream(arguments, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
-        let unseen = self::stream(arguments, &dataset, &dataset.test, 0, test)?;
-        let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            anyhow::Ok(transforms::scale(&stream.frames(common.seed, first, count)?, device)?)
-        };
-        let held_out = frames(&*stream, test_start, test)?;
-        let window = match arguments.video {
+    pub(crate) fn load(settings: &Settings, quiet: bool, device: &Device) -> Result<Self> {
+        let dataset = dataset(&settings.data, quiet)?;
+        let StreamSettings { video, train_size: train, validation_size, test_size: test } = settings.stream;
+        let side = dataset.shape.height.min(dataset.shape.width);
+        let window = match video {
             Video::Ribbon => dataset.shape.width,
-            Video::Tapestry | Video::Patches => arguments.window,
+            Video::Tapestry { window } | Video::Patches { window } => window,
         };
-        let validation = match common.validation_size {
-            0 => None,
-            count => Some(frames(&*stream, validation_start, count)?),
+        let allowed = format!("1 to {side}, an image's side");
+        Invalid::unless(window <= side, "stream.video.window", window, allowed)?;
+        let validation_start = train.max(VALIDATION_START);
+        let test_start = (validation_start + validation_size).max(TEST_START);
+        let stream = stream(video, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
+        let unseen = self::stream(video, &dataset, &dataset.test, 0, test)?;
+        let frames = |stream: &dyn Stream, first: usize, count: usize| {
+            anyhow::Ok(transforms::scale(&stream.frames(settings.run.seed, first, count)?, device)?)
         };
-        let readouts = arguments.readout_digits > 0;
+        let validation =
+            (validation_size > 0).then(|| frames(&*stream, validation_start, validation_size)).transpose()?;
         let shifts = vec![every_shift(); SHIFTED_DIGITS.min(dataset.test.len())];
+        let shifts = shifted(dataset.test.images(), dataset.shape, &shifts, window)?;
+        let digits = || Digits::both(settings, &dataset, window, device);
         Ok(Self {
             train: frames(&*stream, 0, train)?,
             validation,
-            held_out,
+            held_out: frames(&*stream, test_start, test)?,
             unseen: frames(&*unseen, 0, test)?,
             window,
             classes: dataset.classes,
-            digits: readouts.then(|| Digits::both(arguments, &dataset, window, device)).transpose()?,
-            shifts: transforms::scale(
-                &shifted(dataset.test.images(), dataset.shape, &shifts, window)?,
-                device,
-            )?,
+            digits: (settings.views.digits > 0).then(digits).transpose()?,
+            shifts: transforms::scale(&shifts, device)?,
             name: dataset.name,
         })
     }
@@ -207,15 +196,15 @@ impl Streams {
 
 /// The stream that `frames` frames can be taken from.
 fn stream(
-    arguments: &Arguments,
+    video: Video,
     dataset: &Dataset,
     examples: &Examples,
     first: usize,
     frames: usize,
 ) -> Result<Box<dyn Stream>> {
-    let (images, window) = (examples.images(), arguments.window);
-    match arguments.video {
-        Video::Tapestry => {
+    let images = examples.images();
+    match video {
+        Video::Tapestry { window } => {
             let first = first.min(images.dim(0)?);
             let images = images.narrow(0, first, DIGITS.min(images.dim(0)? - first))?;
             Ok(Box::new(Tapestry::new(&images, window)?))
@@ -225,10 +214,7 @@ fn stream(
             let images = images.narrow(0, 0, (frames / side + 2).min(images.dim(0)?))?;
             Ok(Box::new(Ribbon::new(&images)?))
         }
-        Video::Patches => {
-            let side = dataset.shape.height.min(dataset.shape.width);
-            let allowed = format!("1 to {side}, an image's side");
-            flagged("", Invalid::unless((1..=side).contains(&window), "window", window, allowed))?;
+        Video::Patches { window } => {
             Ok(Box::new(Patches { images: images.clone(), shape: dataset.shape, window }))
         }
     }

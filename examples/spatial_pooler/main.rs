@@ -14,14 +14,16 @@ use hebbian::{Parameters, Rule, SpatialPooler, SpatialPoolerConfig};
 use hebbian_classifier::{LogisticRegression, SparseBinary};
 use hebbian_datasets::transforms::binarize;
 use hebbian_datasets::{ImageShape, gray};
-use hebbian_experiment::{Common, Data, Experiment, Measure, Phase, Row, RunKey, Session, Subject, flagged};
+use hebbian_experiment::{
+    Data, Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, Subject,
+};
 use hebbian_model::Preprocess;
 use hebbian_training::Generator;
 use serde_json::json;
 
 use codes::{Codes, duty_cycles, encode, record, stability};
 use pictures::{overlaps, permanences};
-use settings::{Arguments, validated};
+use settings::Settings;
 
 const RAW_PIXELS: &str = "raw-pixels";
 const UNTRAINED: &str = "untrained-pooler";
@@ -31,7 +33,7 @@ const PICTURES: [&str; 5] = ["weights.png", "overlaps.png", "duty_cycles.png", "
 /// Images whose codes are compared between epochs.
 const PROBES: usize = 1000;
 
-impl Experiment for Arguments {
+impl Experiment for Settings {
     const NAME: &'static str = "spatial_pooler";
     const MEASURES: &'static [Measure] = &[
         Measure { name: "columns", title: "", digits: 0 },
@@ -42,22 +44,22 @@ impl Experiment for Arguments {
         Measure { name: "encode_samples_per_second", title: "encode/s", digits: 0 },
     ];
 
-    fn common(&self) -> &Common {
-        &self.common
+    /// The grid lies over the images, and no rate falls.
+    const FIXED: &'static [&'static str] = &["rule.pool.image", "rule.pool.grid", "fit.schedule"];
+
+    fn run_settings(&self) -> &RunSettings {
+        &self.run
     }
 
-    fn run(self) -> Result<()> {
-        self.common.units.only()?;
-        flagged("", self.fit().validate())?;
-        flagged("", self.readout().validate())?;
-        let mut session = Session::open(&self, SpatialPooler::NAME, |arguments, device| {
-            let data = Data::prepare(arguments, |pixels, shape| {
-                Ok(binarize(&brightness(pixels, shape)?, arguments.binarize, device)?)
+    fn run(self, steering: &Steering) -> Result<()> {
+        let mut session = Session::open(&self, steering, SpatialPooler::NAME, |device| {
+            let data = Data::prepare(&self.data, steering.quiet, |pixels, shape| {
+                Ok(binarize(&brightness(pixels, shape)?, self.codes.binarize, device)?)
             })?;
-            validated(&arguments.pooler(&data))?;
-            Ok(data)
+            self.pooler(&data).check_as("rule")?;
+            data.check_batches(&[("fit.batch_size", self.fit.batch_size)])
         })?;
-        for seed in self.common.all_seeds() {
+        for seed in self.run.all_seeds() {
             let at = |name: &'static str| RunKey { seed, name };
             session.row(at(RAW_PIXELS), |session| self.raw_pixels(session))?;
             session.row(at(UNTRAINED), |session| self.untrained(session, at(UNTRAINED)))?;
@@ -70,7 +72,7 @@ impl Experiment for Arguments {
                 self.learned(session, at(SpatialPooler::NAME), config)
             })?;
         }
-        pictures::draw(&session, self.common.seed, self.sparsity)?;
+        pictures::draw(&session, self.run.seed, self.rule.sparsity)?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -83,7 +85,7 @@ fn brightness(pixels: &Tensor, shape: ImageShape) -> Result<Tensor> {
     }
 }
 
-impl Arguments {
+impl Settings {
     fn raw_pixels(&self, session: &Session) -> Result<Row> {
         let codes = Codes::of(&session.data, |examples| {
             let mut pixels = SparseBinary::new(session.data.shape.inputs());
@@ -110,7 +112,7 @@ impl Arguments {
     fn learned(&self, session: &mut Session, key: RunKey<'_>, config: SpatialPoolerConfig) -> Result<Row> {
         let mut pooler = self.drawn(session, key.seed, config)?;
         let probes = session.data.inputs().narrow(0, 0, PROBES.min(session.data.train.len()))?;
-        let mut fit = session.begin(key, &mut pooler, &self.fit())?;
+        let mut fit = session.begin(key, &mut pooler, &self.fit)?;
         let mut before = encode(&pooler, &probes)?;
         session.learn(key, &mut fit, &mut pooler, |event, line| {
             if event.epoch_report().is_some() {
@@ -121,8 +123,11 @@ impl Arguments {
             }
             Ok(())
         })?;
-        let recorded =
-            self.record_while_learning.then(|| record(&mut pooler, session.data.inputs())).transpose()?;
+        let recorded = self
+            .codes
+            .record_while_learning
+            .then(|| record(&mut pooler, session.data.inputs()))
+            .transpose()?;
         let mut codes = Codes::of(&session.data, |examples| encode(&pooler, examples.inputs()))?;
         codes.train = recorded.unwrap_or(codes.train);
         let (row, readout) = self.read_out(&session.data, &codes)?;
@@ -131,21 +136,21 @@ impl Arguments {
             session.draw("weights.png", &permanences(session, &pooler)?)?;
             session.draw("overlaps.png", &overlaps(session, &pooler, &self.pooler(&session.data).pool)?)?;
         }
-        let model = session.model(pooler, &fit)?.with_preprocess(Preprocess::Binarize(self.binarize));
+        let model = session.model(pooler, &fit)?.with_preprocess(Preprocess::Binarize(self.codes.binarize));
         model.with_readout(&readout.state()?)?.save(&session.checkpoint_path(key))?;
         let seconds = session.metrics.seconds(key, Phase::Learn);
         let mut row = codes.measure(Row { model: key.name.to_owned(), ..row });
         let samples =
-            self.common.epochs * (session.data.train.len() / self.common.batch_size) * self.common.batch_size;
+            self.fit.epochs * (session.data.train.len() / self.fit.batch_size) * self.fit.batch_size;
         row.measures.insert("learn_samples_per_second".to_owned(), samples as f64 / seconds);
-        Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(self.common.epochs), ..row })
+        Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(self.fit.epochs), ..row })
     }
 
     /// Fits the logistic regression to the training codes and evaluates it on all three sets.
     fn read_out(&self, data: &Data, codes: &Codes) -> Result<(Row, LogisticRegression)> {
         let begin = Instant::now();
         let labels = data.train.labels();
-        let model = LogisticRegression::fit(&codes.train, labels, data.classes, self.readout())?;
+        let model = LogisticRegression::fit(&codes.train, labels, data.classes, self.readout.clone())?;
         let readout_seconds = Some(begin.elapsed().as_secs_f64());
         let validation = data.validation.as_ref().zip(codes.validation.as_ref());
         let row = Row {
@@ -162,5 +167,5 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    hebbian_experiment::main::<Arguments>()
+    hebbian_experiment::main::<Settings>()
 }

@@ -43,7 +43,7 @@ pub struct DescentConfig {
     /// Decoupled weight decay; 0 is plain Adam.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
-    /// What is made small.
+    /// The loss that falls.
     pub loss: Loss,
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
@@ -35,7 +37,9 @@ impl CustomOp1 for Scale {
 }
 
 /// From which brightness a pixel is on; written `mean` or `above:30`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(!try_from, !into, with = "String", inline, extend("x-allowed" = FORMS))]
 pub enum Threshold {
     /// The mean of its own image, compared in whole numbers: `pixel · n >= sum`. A uniform image is all on, a blank one
     /// too.
@@ -44,6 +48,8 @@ pub enum Threshold {
     Above(u8),
 }
 
+const FORMS: &str = "mean, above:0 to above:255";
+
 impl FromStr for Threshold {
     type Err = String;
 
@@ -51,7 +57,7 @@ impl FromStr for Threshold {
         match (text, text.strip_prefix("above:").map(str::parse)) {
             ("mean", _) => Ok(Self::Mean),
             (_, Some(Ok(value))) => Ok(Self::Above(value)),
-            _ => Err("allowed: mean, above:0 to above:255".to_owned()),
+            _ => Err(format!("binarize is \"{text}\"; allowed: {FORMS}")),
         }
     }
 }
@@ -62,6 +68,20 @@ impl fmt::Display for Threshold {
             Self::Mean => write!(formatter, "mean"),
             Self::Above(value) => write!(formatter, "above:{value}"),
         }
+    }
+}
+
+impl TryFrom<String> for Threshold {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Threshold> for String {
+    fn from(threshold: Threshold) -> Self {
+        threshold.to_string()
     }
 }
 

@@ -1,48 +1,110 @@
-//! Settings from a TOML file: each key is a flag's name, each value what would stand behind it.
+//! Settings from a TOML file, and settings written as one.
 
-use std::ffi::OsString;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use clap::Command;
-use toml::{Table, Value};
+use anyhow::{Context, Result, anyhow, bail};
+use hebbian_training::settings::Settings;
+use hebbian_training::{Invalid, Parameters};
+use serde_json::{Map, Value};
+use toml::Table;
+use toml::de::DeTable;
 
-/// Flags that say how to run, not what to run; a config does not set them.
-const NOT_SETTINGS: [&str; 8] =
-    ["config", "out", "resume", "quiet", "trace", "tensorboard", "help", "version"];
-
-/// The flags that the file at `path` stands for. A key that `command` has no flag for is refused.
-pub(crate) fn flags(path: &Path, command: &Command) -> Result<Vec<OsString>> {
+/// Gives the settings of `P` the values that the file at `path` holds.
+pub(crate) fn apply<P: Parameters>(path: &Path, settings: &mut Settings) -> Result<()> {
     let place = || format!("--config {}", path.display());
     let text = std::fs::read_to_string(path).with_context(place)?;
-    let table: Table =
-        text.parse().map_err(|error: toml::de::Error| syntax(&text, &error)).with_context(place)?;
-    let known = settings(command);
-    let mut flags = Vec::new();
-    for (key, value) in &table {
-        if !known.contains(key) {
-            bail!("{}: unknown key `{key}`; allowed: {}", place(), known.join(", "));
+    set::<P>(&text, settings).with_context(place)
+}
+
+fn set<P: Parameters>(text: &str, settings: &mut Settings) -> Result<()> {
+    let table: Table = text.parse().map_err(|error| syntax(text, &error))?;
+    let given = settings.flatten(Value::Object(object(table)));
+    if let Some((path, value)) = given.iter().find(|(path, _)| settings.get(path).is_none()) {
+        let line = line_of(text, path);
+        let inside = format!("{path}.");
+        if settings.all().iter().any(|setting| setting.path.starts_with(&inside)) {
+            bail!("{line}{path} is {value}; allowed: a table, [{path}]");
         }
-        let value = plain(value).with_context(|| format!("{}: `{key}` must be a single value", place()))?;
-        flags.push(format!("--{}={value}", key.replace('_', "-")).into());
+        bail!("{line}unknown key `{path}`; the nearest that is known: {}", nearest(path, settings));
     }
-    Ok(flags)
+    let set = settings.set(&given).and_then(|()| settings.read::<P>());
+    set.map(drop).map_err(|Invalid { field, value, allowed }| {
+        anyhow!("{}{field} is {value}; allowed: {allowed}", line_of(text, &field))
+    })
 }
 
-fn settings(command: &Command) -> Vec<String> {
-    let flags = command.get_arguments().filter_map(|argument| argument.get_long());
-    flags.filter(|flag| !NOT_SETTINGS.contains(flag)).map(|flag| flag.replace('-', "_")).collect()
+/// The `config` as TOML: a table per table, in the order of the settings.
+pub(crate) fn written<P: Parameters>(config: &P, settings: &Settings) -> Result<Table> {
+    let mut table = Table::new();
+    for (key, value) in settings.written(config)? {
+        let (mut inside, mut names) = (&mut table, key.split('.').peekable());
+        while let Some(name) = names.next() {
+            if names.peek().is_none() {
+                inside.insert(name.to_owned(), toml::Value::try_from(&value)?);
+                break;
+            }
+            let below = inside.entry(name).or_insert_with(|| Table::new().into());
+            inside =
+                below.as_table_mut().with_context(|| format!("{key}: `{name}` is a setting and a table"))?;
+        }
+    }
+    Ok(table)
 }
 
-fn plain(value: &Value) -> Option<String> {
+/// A number that is not finite becomes text, which no number's setting takes.
+fn object(table: Table) -> Map<String, Value> {
+    table.into_iter().map(|(key, value)| (key, json(value))).collect()
+}
+
+fn json(value: toml::Value) -> Value {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Some(value.to_string()),
-        _ => None,
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_finite() => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(table) => Value::Object(object(table)),
+        other => other.to_string().into(),
     }
+}
+
+/// The setting whose path, or else whose name, is most like that of `path`.
+fn nearest(path: &str, settings: &Settings) -> String {
+    let name = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |known: &str| {
+        strsim::jaro_winkler(known, path) + 2.0 * strsim::jaro_winkler(&name(known), &name(path))
+    };
+    let paths = settings.all().iter().map(|setting| setting.path.as_str());
+    let nearest = paths.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    nearest.map_or_else(
+        || "none".to_owned(),
+        |path| match path.rsplit_once('.') {
+            Some((table, name)) => format!("`{name}` in [{table}]"),
+            None => format!("`{path}`"),
+        },
+    )
+}
+
+/// `line 3: `, where the setting at `path` or the choice at it is given; nothing if it cannot be told.
+fn line_of(text: &str, path: &str) -> String {
+    let Ok(table) = DeTable::parse(text) else { return String::new() };
+    let mut at = None;
+    let mut inside = table.get_ref();
+    for name in path.split('.') {
+        let variant = || inside.iter().find_map(|(_, value)| value.get_ref().as_table()?.get_key_value(name));
+        let Some((key, value)) = inside.get_key_value(name).or_else(variant) else { break };
+        at = Some(key.span().start);
+        let Some(below) = value.get_ref().as_table() else { break };
+        inside = below;
+    }
+    at.map_or_else(String::new, |start| format!("line {}: ", line(text, start)))
+}
+
+fn line(text: &str, position: usize) -> usize {
+    text[..position].matches('\n').count() + 1
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let before = &text[..error.span().map_or(0, |span| span.start)];
-    anyhow::anyhow!("line {}: {}", before.lines().count().max(1), error.message())
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    anyhow!("line {}: {}", line(text, start), error.message())
 }

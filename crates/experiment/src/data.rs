@@ -14,7 +14,7 @@ use hebbian_training::Invalid;
 
 #[cfg(feature = "hub")]
 use crate::progress;
-use crate::{Common, DatasetName, Experiment, flagged};
+use crate::{DataSettings, DatasetName};
 
 /// What a session learns from and is about.
 pub trait Subject {
@@ -45,31 +45,26 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads, splits and scales the dataset that the experiment's arguments name.
-    pub fn load<E: Experiment>(experiment: &E, device: &Device) -> Result<Self> {
-        Self::prepare(experiment, |pixels, _| Ok(transforms::scale(pixels, device)?))
+    /// Reads, splits and scales the dataset; `quiet` shows no download.
+    pub fn load(settings: &DataSettings, quiet: bool, device: &Device) -> Result<Self> {
+        Self::prepare(settings, quiet, |pixels, _| Ok(transforms::scale(pixels, device)?))
     }
 
     /// Reads and splits the dataset, and makes inputs of its pixels `(examples, inputs)` u8 with `prepare`, which is told
     /// their shape too and may leave one value of several a pixel.
-    pub fn prepare<E: Experiment>(
-        experiment: &E,
+    pub fn prepare(
+        settings: &DataSettings,
+        quiet: bool,
         prepare: impl Fn(&Tensor, ImageShape) -> Result<Tensor>,
     ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
-        let common = experiment.common();
-        let dataset = dataset(common)?;
-        let split = split(&dataset, common)?;
+        let dataset = dataset(settings, quiet)?;
+        let split = split(&dataset, settings)?;
         let labeled = |examples: &Examples| {
             let inputs = prepare(examples.images(), dataset.shape)?;
             let labels = examples.labels().to_device(inputs.device())?;
             anyhow::Ok(Labeled::new(inputs, labels)?)
         };
-        for (field, size) in experiment.batch_sizes() {
-            let most = split.train.len();
-            let allowed = format!("1 to the training images ({most})");
-            flagged("", Invalid::unless((1..=most).contains(&size), field, size, allowed))?;
-        }
         let validation = (!split.validation.is_empty()).then(|| labeled(&split.validation)).transpose()?;
         let train = labeled(&split.train)?;
         let ImageShape { height, width, .. } = dataset.shape;
@@ -81,6 +76,16 @@ impl Data {
             name: dataset.name,
             classes: dataset.classes,
         })
+    }
+
+    /// Checks that no batch is larger than the training set: each is given with the path of its setting.
+    pub fn check_batches(self, batches: &[(&str, usize)]) -> Result<Self> {
+        let most = self.train.len();
+        for (path, size) in batches {
+            let allowed = format!("1 to the training images ({most})");
+            Invalid::unless((1..=most).contains(size), path, size, allowed)?;
+        }
+        Ok(self)
     }
 }
 
@@ -101,9 +106,9 @@ impl Subject for Data {
     }
 }
 
-/// The dataset that the arguments name, raw and in its original order.
-pub fn dataset(common: &Common) -> Result<Dataset> {
-    dataset_named(common.dataset, common.data_dir.as_deref(), common.quiet)
+/// The dataset that the settings name, raw and in its original order; `quiet` shows no download.
+pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
+    dataset_named(settings.dataset, settings.data_dir.as_deref(), quiet)
 }
 
 /// The dataset `name` from the folder `dir`, or else from where it comes from; `quiet` shows no download.
@@ -134,18 +139,17 @@ fn from_hub(name: &str, _: bool) -> Result<Dataset> {
     bail!("--dataset {name} is not embedded: give its folder with --data-dir, or build with --features hub")
 }
 
-/// Splits `dataset` as the arguments say; a size that is not possible is named by its flag.
-pub fn split(dataset: &Dataset, common: &Common) -> Result<Split> {
-    let sizes =
-        SplitSizes { train: common.train_size, validation: common.validation_size, test: common.test_size };
-    dataset.split(sizes).map_err(name_flag)
-}
-
-fn name_flag(error: Error) -> anyhow::Error {
-    match error {
-        Error::Size { field, value, min, max, reason } => {
-            anyhow::anyhow!("--{} is {value}; allowed: {min} to {max} ({reason})", field.replace('_', "-"))
+/// Splits `dataset` as the settings say; a size that is not possible is named by its path.
+pub fn split(dataset: &Dataset, settings: &DataSettings) -> Result<Split> {
+    let DataSettings { train_size, validation_size, test_size, .. } = *settings;
+    let sizes = SplitSizes { train: train_size, validation: validation_size, test: test_size };
+    dataset.split(sizes).map_err(|error| match error {
+        Error::Size { field, value, min, max, reason } => Invalid {
+            field: format!("data.{field}"),
+            value: value.to_string(),
+            allowed: format!("{min} to {max} ({reason})"),
         }
+        .into(),
         other => other.into(),
-    }
+    })
 }

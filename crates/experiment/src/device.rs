@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use candle_core::Device;
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What `--device` was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(!try_from, !into, with = "String", inline, extend("x-allowed" = ALLOWED))]
 pub enum DeviceChoice {
     /// The first of CUDA 0, Metal and CPU that opens.
     Auto,
@@ -104,9 +107,17 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-impl Serialize for DeviceChoice {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        choice.to_string()
     }
 }
 

@@ -1,38 +1,47 @@
-//! What every experiment of this workspace shares: arguments, device, data, run folder, progress, tracing, results.
+//! What every experiment of this workspace shares: settings, device, data, run folder, progress, tracing, results.
 //!
-//! An example is then thin: a clap struct with its own fields beside [`Common`], a function from it to a table, and
+//! An example is then thin: a struct of tables, most of them the library's own configs, a function from it to a result,
+//! and
 //!
 //! ```no_run
-//! # use clap::Parser;
-//! # use hebbian_experiment::{Common, Experiment};
-//! # use serde::Serialize;
+//! # use anyhow::Result;
+//! # use hebbian::{FitConfig, KrotovHopfieldConfig, Parameters};
+//! # use hebbian_experiment::{DataSettings, Experiment, RunSettings, Steering};
+//! # use schemars::JsonSchema;
+//! # use serde::{Deserialize, Serialize};
 //! /// What the example is about.
-//! #[derive(Parser, Serialize)]
-//! struct Arguments {
-//!     #[command(flatten)]
-//!     #[serde(flatten)]
-//!     common: Common,
-//!     /// Lebesgue norm of the weights.
-//!     #[arg(long, default_value_t = 3.0)]
-//!     p: f64,
+//! #[derive(Default, Serialize, Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields, default)]
+//! struct Settings {
+//!     /// Images.
+//!     data: DataSettings,
+//!     /// Krotov-Hopfield units.
+//!     rule: KrotovHopfieldConfig,
+//!     /// How they learn.
+//!     fit: FitConfig,
+//!     /// Device and seeds.
+//!     run: RunSettings,
 //! }
 //!
-//! impl Experiment for Arguments {
+//! impl Parameters for Settings {}
+//!
+//! impl Experiment for Settings {
 //!     const NAME: &'static str = "my_experiment";
-//!     fn common(&self) -> &Common { &self.common }
-//!     fn run(self) -> anyhow::Result<()> { Ok(()) }
+//!     fn run_settings(&self) -> &RunSettings { &self.run }
+//!     fn run(self, steering: &Steering) -> Result<()> { Ok(()) }
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     hebbian_experiment::main::<Arguments>()
+//!     hebbian_experiment::main::<Settings>()
 //! }
 //! ```
 //!
-//! Every flag is also a key of the TOML that `--config` reads and of the `config.toml` that a run leaves behind.
+//! Every field of every table is a flag, a key of the TOML that `--config` reads, and a line of the `config.toml` that a
+//! run leaves behind.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-mod arguments;
+mod command_line;
 mod config_file;
 mod data;
 mod device;
@@ -44,23 +53,28 @@ mod image_set;
 mod learning;
 mod metrics;
 mod progress;
+mod publish;
 mod results;
 mod run_folder;
 mod run_key;
 mod session;
+mod settings;
+mod steering;
 mod tensorboard;
 mod trace;
 mod trained;
 
-pub use arguments::{Common, DatasetName, Units, flagged};
 pub use data::{Data, Subject, dataset, dataset_named, split};
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main, tool};
 pub use image_set::ImageSet;
 pub use metrics::{Metric, Metrics, Phase};
 pub use progress::{LearningBar, Progress};
+pub use publish::Publish;
 pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use run_key::RunKey;
 pub use session::Session;
+pub use settings::{DataSettings, DatasetName, RunSettings};
+pub use steering::Steering;
 pub use trained::TrainedFrom;

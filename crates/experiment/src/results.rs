@@ -159,7 +159,7 @@ impl Results {
             example: E::NAME,
             version: env!("CARGO_PKG_VERSION"),
             device: device_name(device),
-            seeds: experiment.common().all_seeds(),
+            seeds: experiment.run_settings().all_seeds(),
             dataset,
             training_seconds,
             rows: names.iter().filter_map(|name| Row::over_seeds(&of(name))).collect(),

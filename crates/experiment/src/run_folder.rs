@@ -1,5 +1,6 @@
 //! The folder that a run leaves behind, and goes on from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,14 +134,12 @@ fn check_same(path: &Path, earlier: &str, now: &Table) -> Result<()> {
     let earlier: Table = earlier
         .parse()
         .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", path.display(), error.message()))?;
-    let (earlier, now) = (leaves("", &earlier), leaves("", now));
-    let of = |leaves: &[(String, String)], key: &str| {
-        let value = leaves.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-        value.unwrap_or_else(|| "not given".to_owned())
-    };
-    let keys = earlier.iter().chain(&now).map(|(key, _)| key);
-    for key in keys.filter(|key| key.rsplit('.').next() != Some("device")) {
-        let (earlier, now) = (of(&earlier, key), of(&now, key));
+    let (earlier, now) = (leaves(&earlier), leaves(now));
+    for key in earlier.keys().chain(now.keys()).filter(|key| key.rsplit('.').next() != Some("device")) {
+        let of = |leaves: &BTreeMap<String, String>| {
+            leaves.get(key).map_or("not given", String::as_str).to_owned()
+        };
+        let (earlier, now) = (of(&earlier), of(&now));
         if earlier != now {
             bail!(
                 "--resume: {key} is {earlier} in {} and {now} now; allowed: the same settings, or another --out",
@@ -151,13 +150,18 @@ fn check_same(path: &Path, earlier: &str, now: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Every value of a table by its dotted key.
-fn leaves(prefix: &str, table: &Table) -> Vec<(String, String)> {
-    let leaf = |(key, value): (&String, &toml::Value)| match value {
-        toml::Value::Table(table) => leaves(&format!("{prefix}{key}."), table),
-        value => vec![(format!("{prefix}{key}"), value.to_string())],
-    };
-    table.iter().flat_map(leaf).collect()
+/// Every value of a table of tables by its dotted key.
+pub(crate) fn leaves(table: &Table) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(below) => {
+                all.extend(leaves(below).into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
+            }
+            value => drop(all.insert(key.clone(), value.to_string())),
+        }
+    }
+    all
 }
 
 /// Whether the run in the folder came further than its settings, so that there is something to keep.

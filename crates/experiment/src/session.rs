@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
 use hebbian_plots::Picture;
-use toml::Table;
+use hebbian_training::settings::Settings;
 
+use crate::config_file::written;
 use crate::device::device_name;
-use crate::{Data, Experiment, Metrics, Progress, Results, Row, RunFolder, RunKey, Subject};
+use crate::{Data, Experiment, Metrics, Progress, Results, Row, RunFolder, RunKey, Steering, Subject};
 
 /// What an example works with.
 pub struct Session<D = Data> {
@@ -30,20 +31,22 @@ impl<D: Subject> Session<D> {
     /// `primary` is the model whose first seed `checkpoint.safetensors` and the film are of.
     pub fn open<E: Experiment>(
         experiment: &E,
+        steering: &Steering,
         primary: &str,
-        load: impl FnOnce(&E, &Device) -> Result<D>,
+        load: impl FnOnce(&Device) -> Result<D>,
     ) -> Result<Self> {
-        let common = experiment.common();
-        let progress = Progress::new(common.quiet);
-        let (device, reason) = common.device.open_with_reason()?;
-        let data = load(experiment, &device)?;
-        let path = common.out.clone().unwrap_or_else(|| Path::new("runs").join(E::NAME));
-        let folder = RunFolder::open(path, &Table::try_from(experiment)?, common.resume, progress)?;
-        let metrics = folder.metrics(common.tensorboard)?;
+        let settings = experiment.run_settings();
+        let progress = Progress::new(steering.quiet);
+        let (device, reason) = settings.device.open_with_reason()?;
+        let data = load(&device)?;
+        let path = steering.out.clone().unwrap_or_else(|| Path::new("runs").join(E::NAME));
+        let config = written(experiment, &Settings::of::<E>(E::FIXED)?)?;
+        let folder = RunFolder::open(path, &config, steering.resume, progress)?;
+        let metrics = folder.metrics(steering.tensorboard)?;
         if let Some(reason) = reason {
             progress.say(format!("device {}: {reason}", device_name(&device)));
         }
-        let primary = (common.seed, primary.to_owned());
+        let primary = (settings.seed, primary.to_owned());
         Ok(Self { device, data, metrics, progress, folder, primary })
     }
 

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use hebbian::LearningRule;
 use hebbian_classifier::FeaturesConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How inputs become the features of a model.
@@ -24,7 +25,7 @@ pub enum Encoding {
 }
 
 /// Which of a rule's weights its features are computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeatureWeights {
     /// Those that it learns, [`LearningRule::weights`].

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use hebbian_datasets::transforms::{self, Threshold};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
@@ -16,7 +16,7 @@ pub enum Preprocess {
     Scale,
     /// u8 pixels become 0 and 1, u8 too: 1 from the threshold on. In files `{"binarize": "mean"}` or
     /// `{"binarize": "above:30"}`.
-    Binarize(#[serde(serialize_with = "as_text", deserialize_with = "from_text")] Threshold),
+    Binarize(Threshold),
     /// Inputs are taken as they are: for those that were prepared already, and those that are no images.
     None,
 }
@@ -33,15 +33,6 @@ impl Preprocess {
             Self::None => Ok(images.to_device(device)?),
         }
     }
-}
-
-fn as_text<S: Serializer>(threshold: &Threshold, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(threshold)
-}
-
-fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Threshold, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|allowed| de::Error::custom(format!("binarize is \"{text}\"; {allowed}")))
 }
 
 #[cfg(test)]

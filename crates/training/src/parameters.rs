@@ -25,6 +25,8 @@
 //! assert_eq!(refused.to_string(), "rate = 2 is not allowed: a number above 0, at most 1");
 //! ```
 
+use std::cmp::Ordering;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,7 +86,7 @@ pub(crate) fn check(schema: &Value, value: &Value, path: &str) -> Result<(), Inv
     match value {
         Value::Null if may_be(schema, "null") => Ok(()),
         Value::Null => refuse("NaN or infinity".to_owned()),
-        Value::Number(number) if !within(schema, number.as_f64().unwrap_or(f64::NAN)) => refuse(shown(value)),
+        Value::Number(_) if !within(schema, value) => refuse(shown(value)),
         Value::Number(number) if number.is_f64() && !may_be(schema, "number") => refuse(shown(value)),
         Value::Number(_) if may_be(schema, "integer") || may_be(schema, "number") => Ok(()),
         Value::Bool(_) if may_be(schema, "boolean") => Ok(()),
@@ -113,15 +115,20 @@ fn check_fields(schema: &Value, value: &Value, path: &str) -> Result<(), Invalid
     })
 }
 
-fn within(schema: &Value, number: f64) -> bool {
-    let holds = |key: &str, test: fn(&f64, &f64) -> bool| {
-        schema[key].as_f64().is_none_or(|bound| test(&number, &bound))
+/// Whether the number `value` is within the range of `schema`; whole numbers are compared as such.
+fn within(schema: &Value, value: &Value) -> bool {
+    let whole = |value: &Value| value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from));
+    let compared = |bound: &Value| match (whole(value), whole(bound)) {
+        (Some(value), Some(bound)) => Some(value.cmp(&bound)),
+        _ => value.as_f64()?.partial_cmp(&bound.as_f64()?),
     };
-    number.is_finite()
-        && holds("minimum", f64::ge)
-        && holds("exclusiveMinimum", f64::gt)
-        && holds("maximum", f64::le)
-        && holds("exclusiveMaximum", f64::lt)
+    let holds = |key: &str, test: fn(Ordering) -> bool| {
+        schema.get(key).is_none_or(|bound| compared(bound).is_some_and(test))
+    };
+    holds("minimum", Ordering::is_ge)
+        && holds("exclusiveMinimum", Ordering::is_gt)
+        && holds("maximum", Ordering::is_le)
+        && holds("exclusiveMaximum", Ordering::is_lt)
 }
 
 #[cfg(test)]

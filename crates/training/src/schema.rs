@@ -166,7 +166,7 @@ pub fn allowed(schema: &Value) -> String {
 }
 
 fn range(schema: &Value) -> String {
-    let bound = |key: &str| schema[key].as_f64().map(number);
+    let bound = |key: &str| schema.get(key).map(shown);
     let whole = may_be(schema, "integer");
     let (a_number, of) = if whole { ("a whole number", "") } else { ("a number", "a number of ") };
     let upper = match (bound("maximum"), bound("exclusiveMaximum")) {
@@ -189,7 +189,7 @@ fn range(schema: &Value) -> String {
     }
 }
 
-pub(crate) fn number(number: f64) -> String {
+fn number(number: f64) -> String {
     if number != 0.0 && number.abs() < 1e-6 { format!("{number:e}") } else { number.to_string() }
 }
 

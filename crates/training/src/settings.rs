@@ -58,8 +58,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of `P` in the order in which it declares them, each with its default. Those in `fixed` are left out:
-    /// a program decides them itself.
+    /// The settings of `P` in the order in which it declares them, each with its default. Those in `fixed` and below are
+    /// left out: a program decides them itself.
     ///
     /// # Errors
     /// If the default cannot be written as JSON.
@@ -68,15 +68,24 @@ impl Settings {
         let keys: Keys = serde_json::from_str(&text).map_err(unwritable::<P>)?;
         let default = serde_json::from_str(&text).map_err(unwritable::<P>)?;
         let schema = schema::<P>();
-        let values: BTreeMap<String, Value> = flatten(&schema, default).into_iter().collect();
+        let mut values: BTreeMap<String, Value> = flatten(&schema, default).into_iter().collect();
         let mut all = Vec::new();
         collect(&schema, "", &keys, &[], &mut all);
-        all.retain(|setting| !fixed.contains(&setting.path.as_str()));
+        for (path, value) in declared(&schema, "") {
+            values.entry(path).or_insert(value);
+        }
+        let is_fixed =
+            |path: &str| fixed.iter().any(|one| path == *one || path.starts_with(&format!("{one}.")));
+        all.retain(|setting| !is_fixed(&setting.path));
         for setting in &mut all {
-            let declared = || setting.schema.get("default").cloned();
-            setting.default = values.get(&setting.path).cloned().or_else(declared);
+            setting.default = values.get(&setting.path).cloned();
         }
         Ok(Self { schema, all, values })
+    }
+
+    /// The JSON schema of the struct.
+    pub fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// All of them, in the order in which they are declared.
@@ -150,17 +159,26 @@ impl Settings {
         Ok(())
     }
 
-    /// The struct with the values that its settings have.
+    /// The struct with the values that its settings have, each within its own range.
     ///
     /// # Errors
-    /// Names the first setting that is needed and not given, or outside its range.
-    pub fn build<P: Parameters>(&self) -> Result<P, Invalid> {
+    /// Names the first setting that is needed and not given, or whose text cannot be read.
+    pub fn read<P: Parameters>(&self) -> Result<P, Invalid> {
         let value = build(&self.schema, &self.values, "")?.unwrap_or_default();
-        let built: P = serde_json::from_value(value).map_err(|error| Invalid {
-            field: P::schema_name().into_owned(),
-            value: "not read".to_owned(),
-            allowed: error.to_string(),
-        })?;
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let field = error.path().to_string();
+            let value = self.values.get(&field).map_or_else(|| "not read".to_owned(), shown);
+            let allowed = self.get(&field).map(|setting| allowed(&setting.schema));
+            Invalid { field, value, allowed: allowed.unwrap_or_else(|| error.inner().to_string()) }
+        })
+    }
+
+    /// The struct with the values that its settings have, if they go together.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read) and of [`Parameters::validate`].
+    pub fn build<P: Parameters>(&self) -> Result<P, Invalid> {
+        let built: P = self.read()?;
         built.validate()?;
         Ok(built)
     }
@@ -222,6 +240,22 @@ fn extend(all: &mut [Setting], path: &str, choice: &str, alternative: &str) -> b
     shared
 }
 
+/// The defaults that the fields of `schema` declare, those of outer tables first: what an alternative begins with that is
+/// not the default one.
+fn declared(schema: &Value, path: &str) -> Vec<(String, Value)> {
+    let alternatives = alternatives(schema);
+    let tables = alternatives.iter().map(|alternative| alternative.fields);
+    let mut all = Vec::new();
+    for (name, field) in tables.chain(alternatives.is_empty().then_some(schema)).flat_map(fields) {
+        let path = join(path, name);
+        if let Some(default) = field.get("default") {
+            flatten_into(field, default.clone(), &path, &mut all);
+        }
+        all.extend(declared(field, &path));
+    }
+    all
+}
+
 fn flatten(schema: &Value, value: Value) -> Vec<(String, Value)> {
     let mut flat = Vec::new();
     flatten_into(schema, value, "", &mut flat);
@@ -279,7 +313,7 @@ fn build(schema: &Value, values: &BTreeMap<String, Value>, path: &str) -> Result
     if !is_choice(&alternatives) {
         return match schema["properties"].is_object() {
             true => build_fields(schema, values, path).map(Some),
-            false => Ok(values.get(path).or_else(|| schema.get("default")).cloned()),
+            false => Ok(values.get(path).cloned()),
         };
     }
     let chosen =
@@ -358,6 +392,7 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
+    use crate::Schedule;
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
@@ -376,6 +411,8 @@ mod tests {
         units: usize,
         /// Rank.
         k: usize,
+        /// How the rate falls.
+        schedule: Schedule,
         /// Most of them, if there is a most.
         most: Option<usize>,
         /// Where the inputs lie.
@@ -433,7 +470,7 @@ mod tests {
     impl Default for Rule {
         fn default() -> Self {
             let area = Area::Square { share: 0.5, radius: 6 };
-            Self { units: 10, k: 2, most: None, area, charge: None }
+            Self { units: 10, k: 2, schedule: Schedule::Linear, most: None, area, charge: None }
         }
     }
 
@@ -480,7 +517,15 @@ mod tests {
     fn settings_keep_the_order_in_which_they_are_declared() {
         let settings = settings();
         let paths: Vec<&str> = settings.all().iter().map(|setting| setting.path.as_str()).collect();
-        let rule = ["rule.units", "rule.k", "rule.most", "rule.area", "rule.area.share", "rule.area.radius"];
+        let rule = [
+            "rule.units",
+            "rule.k",
+            "rule.schedule",
+            "rule.most",
+            "rule.area",
+            "rule.area.share",
+            "rule.area.radius",
+        ];
         let rest = ["rule.charge", "rule.charge.delta", "input", "input.side", "input.size"];
         assert_eq!(paths, [&rule[..], &rest[..]].concat());
         let default = |path| settings.get(path).unwrap().default.clone();
@@ -529,6 +574,7 @@ mod tests {
         let expected = [
             ("rule.units", json!(10)),
             ("rule.k", json!(2)),
+            ("rule.schedule", json!("linear")),
             ("rule.most", json!("none")),
             ("rule.area.kind", json!("disc")),
             ("rule.area.share", json!(0.1)),
@@ -578,6 +624,8 @@ mod tests {
         assert_eq!(refusal(json!({"rule": {"area": "disk"}})), area);
         let kind = "input = lines is not allowed: one of bars, patches";
         assert_eq!(refusal(json!({"input": {"kind": "lines"}})), kind);
+        let schedule = "rule.schedule = cosine is not allowed: constant, linear or staircase:EVERY:FACTOR";
+        assert!(refusal(json!({"rule": {"schedule": "cosine"}})).starts_with(schedule));
         assert!(refusal(json!({"rule": {"unitz": 3}})).starts_with("rule.unitz = 3"));
         assert!(refusal(json!({"rule": 3})).starts_with("rule = 3"));
         assert_eq!(refusal(json!({"rule": {"k": 11}})), "rule.k = 11 is not allowed: at most units");
@@ -588,8 +636,11 @@ mod tests {
 
     #[test]
     fn what_a_program_decides_itself_is_no_setting() {
-        let settings = Settings::of::<Config>(&["rule.k"]).unwrap();
-        assert!(settings.get("rule.k").is_none() && settings.get("rule.units").is_some());
+        let settings = Settings::of::<Config>(&["rule.k", "rule.area"]).unwrap();
+        let fixed = ["rule.k", "rule.area", "rule.area.share"];
+        assert!(
+            fixed.iter().all(|path| settings.get(path).is_none()) && settings.get("rule.units").is_some()
+        );
         assert_eq!(settings.build::<Config>().unwrap(), Config::default());
     }
 

@@ -39,7 +39,7 @@ impl PotentialPool {
     pub(super) fn check_together(&self, units: usize) -> std::result::Result<(), Invalid> {
         let Self::Neighborhood { grid: [rows, columns], .. } = *self else { return Ok(()) };
         let places = rows.saturating_mul(columns);
-        let allowed = format!("a multiple of the places of pool.grid ({rows}x{columns})");
+        let allowed = format!("a multiple of the grid's places ({rows}x{columns})");
         Invalid::unless(units.is_multiple_of(places), "units", units, allowed)
     }
 

@@ -10,7 +10,8 @@ use hebbian_training::replace_file;
 use serde_json::{Value, json};
 use toml::Table;
 
-use crate::Run;
+use super::Run;
+use crate::run_folder::leaves;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -50,12 +51,12 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Every key of the published config must have the same value in the run.
+/// Every setting of the published config must have the same value in the run.
 fn check_settings(config: &Path, of_run: &Path) -> Result<()> {
-    let (published, run) = (table(config)?, table(of_run)?);
-    for (key, value) in &published {
-        if run.get(key) != Some(value) {
-            let theirs = run.get(key).map_or("not set".to_owned(), ToString::to_string);
+    let (published, run) = (leaves(&table(config)?), leaves(&table(of_run)?));
+    for (key, value) in published {
+        let theirs = run.get(&key).map_or("not set", String::as_str);
+        if theirs != value {
             bail!("{key} is {value} in {} and {theirs} in {}", config.display(), of_run.display());
         }
     }

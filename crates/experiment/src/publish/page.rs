@@ -10,7 +10,7 @@ use hebbian_training::replace_file;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::numbers::read;
+use super::numbers::read;
 
 #[derive(Args)]
 pub struct Arguments {

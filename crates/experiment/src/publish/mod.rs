@@ -6,27 +6,30 @@ mod numbers;
 mod page;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use hebbian_experiment::tool;
+use anyhow::Result;
+use clap::{Args, Subcommand};
 
-/// Publish what a run found
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    what: What,
-}
-
+/// What to publish of a run.
 #[derive(Subcommand)]
-enum What {
+pub enum Publish {
     /// Copy a run's results.json to results/NAME.json, with the commit that it was made at
     Numbers(numbers::Arguments),
     /// Make a small file of a run's trained layer, measure that file, and write its card
     Layer(layer::Arguments),
     /// Write docs/results.md from all that lies in results/
     Page(page::Arguments),
+}
+
+impl Publish {
+    /// Does it, and says which files it wrote.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            Publish::Numbers(arguments) => numbers::publish(arguments),
+            Publish::Layer(arguments) => layer::publish(arguments),
+            Publish::Page(arguments) => page::publish(arguments),
+        }
+    }
 }
 
 /// Which run, and what it is published as.
@@ -39,15 +42,4 @@ struct Run {
     /// What it is published as: the name of its config in configs/published
     #[arg(long)]
     name: String,
-}
-
-fn main() -> ExitCode {
-    tool(|arguments: Arguments| {
-        match &arguments.what {
-            What::Numbers(arguments) => numbers::publish(arguments)?,
-            What::Layer(arguments) => layer::publish(arguments)?,
-            What::Page(arguments) => page::publish(arguments)?,
-        }
-        Ok(ExitCode::SUCCESS)
-    })
 }

@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hebbian::Registry;
 use hebbian_datasets::Examples;
-use hebbian_experiment::{DatasetName, DeviceChoice, dataset_named};
 use hebbian_model::Model;
 use hebbian_training::replace_file;
 use serde_json::Value;
 use toml::Table;
 
-use crate::Run;
-use crate::card::Card;
-use crate::numbers::read;
+use super::Run;
+use super::card::Card;
+use super::numbers::read;
+use crate::{DatasetName, DeviceChoice, dataset_named};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -59,13 +59,14 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
 
     let settings = run.join("config.toml");
     let settings: Table = read(&settings)?.parse().with_context(|| settings.display().to_string())?;
-    let dataset = settings.get("dataset").and_then(toml::Value::as_str).unwrap_or("mnist");
+    let data = |name: &str| settings.get("data")?.get(name)?.as_str();
+    let dataset = data("dataset").unwrap_or("mnist");
     let judged = match whole.readout() {
         None => None,
         Some(_) => {
             let name = DatasetName::from_str(dataset, false).map_err(anyhow::Error::msg)?;
             let dir = arguments.data_dir.clone();
-            let dir = dir.or_else(|| Some(PathBuf::from(settings.get("data_dir")?.as_str()?)));
+            let dir = dir.or_else(|| data("data_dir").map(PathBuf::from));
             let test = dataset_named(name, dir.as_deref(), false)?.test;
             let written = Model::load(&path, &registry, &device)?;
             Some((judge(&written, &test)?, judge(&whole, &test)?, test.len()))

@@ -1,0 +1,78 @@
+//! The settings that all experiments share.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::DeviceChoice;
+
+/// Where to compute, and with which seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSettings {
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Decides all draws and shuffles.
+    #[schemars(range(max = LARGEST_SEED))]
+    pub seed: u64,
+    /// With how many seeds to repeat all, counting up from the first.
+    #[schemars(range(min = 1, max = 1000))]
+    pub seeds: u64,
+}
+
+/// TOML knows no larger integer; a thousand seeds above it must fit too.
+const LARGEST_SEED: u64 = i64::MAX as u64 - 1000;
+
+impl RunSettings {
+    /// The seeds to repeat the run with.
+    pub fn all_seeds(&self) -> Vec<u64> {
+        (self.seed..self.seed + self.seeds).collect()
+    }
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self { device: DeviceChoice::Auto, seed: 0, seeds: 1 }
+    }
+}
+
+/// What images to learn from, and how many.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataSettings {
+    /// What to learn; mnist is embedded, all else comes from a folder or, with the feature hub, from the Hugging Face hub.
+    pub dataset: DatasetName,
+    /// Folder with the dataset: IDX files, CIFAR-10's binary files, PNG files by class, npy or safetensors arrays.
+    pub data_dir: Option<PathBuf>,
+    /// Training images; all that validation leaves if not given.
+    #[schemars(range(min = 1))]
+    pub train_size: Option<usize>,
+    /// Validation images, the same for every seed; 0 trains on all.
+    pub validation_size: usize,
+    /// Test images; all if not given.
+    #[schemars(range(min = 1))]
+    pub test_size: Option<usize>,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        let dataset = DatasetName::Mnist;
+        Self { dataset, data_dir: None, train_size: None, validation_size: 10_000, test_size: None }
+    }
+}
+
+/// The datasets that an experiment can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatasetName {
+    /// Handwritten digits, embedded
+    Mnist,
+    /// Articles of clothing
+    FashionMnist,
+    /// Small color photographs of ten classes
+    #[value(name = "cifar10")]
+    #[serde(rename = "cifar10")]
+    Cifar10,
+}

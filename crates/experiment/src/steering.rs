@@ -1,0 +1,34 @@
+//! The flags that say how to run, not what: no result depends on them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// How to run an experiment.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "How to run")]
+pub struct Steering {
+    /// TOML file with settings, in the tables that stand in brackets here; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Run folder [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Go on with the run in the folder, exactly as if it had not stopped
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Print the table only
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Write event files for TensorBoard into the run folder
+    #[arg(long)]
+    pub tensorboard: bool,
+
+    /// Write a timeline for chrome://tracing or Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
