@@ -11,8 +11,9 @@ use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression, SoftmaxRegression,
     confusion_matrix, encode, evaluate, random_images, random_projection,
 };
+use hebbian_experiment::codes::quantiles;
 use hebbian_experiment::{
-    Data, DataSettings, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering,
+    Data, DataSettings, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject,
 };
 use hebbian_model::{Encoding, FeatureWeights};
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
@@ -95,14 +96,8 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
-        let batches = [
-            ("fit.batch_size", self.fit.batch_size),
-            ("readout.batch_size", self.readout.batch_size),
-            ("backprop.batch_size", self.backprop.batch_size),
-            ("control.batch_size", self.control.batch_size),
-        ];
         let mut session = Session::open(&self, steering, KrotovHopfield::NAME, |device| {
-            Data::load(&self.data, steering.quiet, device)?.check_batches(&batches)
+            Data::load(&self, &self.data, steering.quiet, device)
         })?;
         for seed in self.run.all_seeds() {
             let at = |name: &'static str| RunKey { seed, name };
@@ -138,8 +133,7 @@ impl Settings {
         model.save(&session.checkpoint_path(key))?;
         if session.is_primary(key) {
             let weights = model.rule().weights()?;
-            let picture = self.receptive_fields(session, &weights, "Krotov-Hopfield", self.fit.epochs)?;
-            session.draw("weights.png", &picture)?;
+            session.draw("weights.png", &units(session, &weights, "Krotov-Hopfield")?)?;
             session.draw("confusion.png", &confusion(session, model.encoder(), &readout)?)?;
         }
         let learn_seconds = Some(session.metrics.seconds(key, Phase::Learn));
@@ -159,17 +153,15 @@ impl Settings {
 
     /// The same first weights and batches, whatever the loss.
     fn backprop(&self, session: &mut Session, key: RunKey<'_>, loss: Loss) -> Result<Row> {
-        let (inputs, units, classes) = (session.data.shape.inputs(), self.rule.units, session.data.classes);
+        let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
         let mut draws = Generator::new(key.seed, BACKPROP);
-        let network = Mlp::new(inputs, units, classes, &mut draws, &session.device)?;
+        let network = Mlp::new(inputs, self.rule.units, classes, &mut draws, &session.device)?;
         let config = DescentConfig { loss, ..self.backprop.clone() };
         let row = session.learn_supervised(key, &network, &config, false)?;
         if key == (RunKey { seed: self.run.seed, name: BACKPROP }) {
-            let picture =
-                self.receptive_fields(session, &network.hidden_weights()?, "backprop", self.backprop.epochs)?;
-            session.draw("backprop_weights.png", &picture)?;
+            session.draw("backprop_weights.png", &units(session, &network.hidden_weights()?, "backprop")?)?;
         }
-        Ok(Row { model: key.name.to_owned(), units: Some(units), ..row })
+        Ok(Row { model: key.name.to_owned(), units: Some(self.rule.units), ..row })
     }
 
     fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
@@ -198,20 +190,6 @@ impl Settings {
         Ok(self.read_out(session, key, &features)?.0)
     }
 
-    fn receptive_fields(
-        &self,
-        session: &Session,
-        weights: &Tensor,
-        name: &str,
-        epochs: usize,
-    ) -> Result<Picture> {
-        let (shape, units) = (session.data.shape, self.rule.units);
-        let title = format!("{name}: {} of {units} units after {epochs} epochs", units.min(100));
-        let fields = ReceptiveFields::new(weights, (shape.height, shape.width), (10, 10));
-        // A few units that never converge would otherwise set the scale for all.
-        Ok(fields.scale(Scale::PerUnit).title(title).draw()?)
-    }
-
     /// Accuracy and loss of the readout and of backprop, training and validation, as the notebook draws them.
     fn curves(&self, session: &Session) -> Result<Picture> {
         let seed = self.run.seed;
@@ -226,16 +204,9 @@ impl Settings {
             let backprop = pair(what, "backprop", 1, BACKPROP, Phase::Learn);
             readout.into_iter().chain(backprop).filter(|series| !series.points.is_empty()).collect()
         };
-        let panel = |title: &str, y_label: &str, what: &str| Curves {
-            title: title.to_owned(),
-            x_label: "epoch".to_owned(),
-            y_label: y_label.to_owned(),
-            series: both(what),
-            y_range: None,
-        };
-        let accuracy = panel("Accuracy", "share classified right", "accuracy").draw()?;
-        let loss = panel("Loss", "mean loss", "loss").draw()?;
-        Ok(Picture::side_by_side(&[accuracy, loss])?)
+        let panel = |title, y_label, what| Curves::new(title, ("epoch", y_label), both(what)).draw();
+        let accuracy = panel("Accuracy", "share classified right", "accuracy")?;
+        Ok(Picture::side_by_side(&[accuracy, panel("Loss", "mean loss", "loss")?])?)
     }
 }
 
@@ -244,12 +215,14 @@ fn norms(event: &Event<'_, KrotovHopfield>, line: &mut Map<String, Value>) -> Re
     if event.epoch_report().is_none() {
         return Ok(());
     }
-    let mut norms = event.rule.norms()?.to_vec1::<f32>()?;
-    norms.sort_by(f32::total_cmp);
-    let at = |share: f64| norms[((norms.len() - 1) as f64 * share).round() as usize];
-    let quantiles: Vec<f32> = [0.0, 0.1, 0.5, 0.9, 1.0].into_iter().map(at).collect();
+    let quantiles = quantiles(&event.rule.norms()?, &[0.0, 0.1, 0.5, 0.9, 1.0])?;
     line.insert("norm_quantiles_0_10_50_90_100".to_owned(), json!(quantiles));
     Ok(())
+}
+
+/// Each unit on its own scale: a few that never converge would otherwise set the scale for all.
+fn units(session: &Session, weights: &Tensor, name: &str) -> Result<Picture> {
+    Ok(ReceptiveFields::overview(weights, session.data.image(), name).scale(Scale::PerUnit).draw()?)
 }
 
 fn confusion(session: &Session, features: &dyn Module, readout: &SoftmaxRegression) -> Result<Picture> {

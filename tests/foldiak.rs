@@ -106,7 +106,10 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--inhibition-rate=2"], &["--inhibition-rate is 2", "0 to 1"]),
         (&["--slope=0"], &["--settling-slope is 0", "above 0"]),
         (&["--iterations=0"], &["--settling-iterations is 0", "at least 1"]),
-        (&["--settling=one-shot", "--slope=1"], &["--settling-slope is 1", "only with --settling equilibrium"]),
+        (
+            &["--settling=one-shot", "--slope=1"],
+            &["--settling-slope is 1", "only with --settling equilibrium"],
+        ),
         (&["--patch-size=5"], &["--patch-size is 5", "only with --input patches"]),
         (&["--dataset=cifar10"], &["--input is bars", "patches, where [data] is given"]),
         (&["--preset-rate=-1"], &["--preset-rate is -1", "0 to 1"]),

@@ -123,7 +123,10 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--batch-size=601"], &["--batch-size is 601", "1 to the frames of the stream (600)"]),
         (&["--window=29"], &["--video-window is 29", "1 to 28"]),
         (&["--window=0"], &["--video-window is 0", "at least 1"]),
-        (&["--video=ribbon", "--window=5"], &["--video-window is 5", "only with --video tapestry or patches"]),
+        (
+            &["--video=ribbon", "--window=5"],
+            &["--video-window is 5", "only with --video tapestry or patches"],
+        ),
         (&["--digits=5"], &["--digits is 5", "0, or at least a batch of the readout (100)"]),
         (&["--digits=60001"], &["--digits is 60001", "at most the dataset's images (60000)"]),
         (&["--views=0"], &["--views is 0", "at least 1"]),

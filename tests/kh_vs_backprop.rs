@@ -218,7 +218,10 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--power=-1"], &["--power is -1", "above 0"]),
         (&["--batch-size=0"], &["--batch-size is 0", "at least 1"]),
         (&["--batch-size=2001"], &["--batch-size is 2001", "1 to the training images (2000)"]),
-        (&["--control-batch-size=2001"], &["--control-batch-size is 2001", "1 to the training images (2000)"]),
+        (
+            &["--control-batch-size=2001"],
+            &["--control-batch-size is 2001", "1 to the training images (2000)"],
+        ),
         (&["--seeds=0"], &["--seeds is 0", "1 to 1000"]),
         (&["--train-size=60000"], &["--train-size is 60000", "allowed: 1 to 50000"]),
         (&["--data-dir=no/such/folder"], &["--data-dir", "no/such/folder"]),
@@ -263,7 +266,10 @@ fn a_config_sets_what_flags_do_not_and_an_unknown_key_is_named() -> Result<()> {
 
     fs::write(&config, "[rule]\nunits = 70\ndelta = 0.2\nunitz = 3\n")?;
     let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
-    assert!(message.contains("line 4: unknown key `rule.unitz`") && message.contains("`units` in [rule]"), "{message}");
+    assert!(
+        message.contains("line 4: unknown key `rule.unitz`") && message.contains("`units` in [rule]"),
+        "{message}"
+    );
     fs::write(&config, "[rule]\ndelta = 0.2\nk = \"seven\"\n")?;
     let message = refusal(&EXAMPLE.run(&out, [&flag])?)?;
     assert!(message.contains("config.toml: line 3: rule.k is seven"), "{message}");

@@ -50,7 +50,10 @@ fn numbers_go_from_a_run_to_the_page_if_the_run_is_that_of_the_published_config(
     let at = |name: &str| folder.path().join(name);
     TRAINING.succeed(&at("run"), &["--seeds=2"])?;
     fs::create_dir_all(at("configs"))?;
-    fs::write(at("configs").join("tiny.toml"), "[rule]\nunits = 100\n[readout]\nloss = \"cross-entropy:0.1\"\n")?;
+    fs::write(
+        at("configs").join("tiny.toml"),
+        "[rule]\nunits = 100\n[readout]\nloss = \"cross-entropy:0.1\"\n",
+    )?;
     fs::write(at("configs").join("other.toml"), "[rule]\nunits = 200\n")?;
     let (run, configs, out) = (at("run"), at("configs"), at("results"));
     let flags = |name: &'static str| {

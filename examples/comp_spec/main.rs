@@ -70,16 +70,9 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
-        let batches = [
-            ("fit.batch_size", self.fit.batch_size),
-            ("kh_fit.batch_size", self.kh_fit.batch_size),
-            ("linear.batch_size", self.linear.batch_size),
-            ("readout.batch_size", self.readout.batch_size),
-            ("backprop.batch_size", self.backprop.batch_size),
-        ];
         let primary = layer_name(CompSpec::NAME, self.sizes.units[0]);
         let mut session = Session::open(&self, steering, &primary, |device| {
-            Data::load(&self.data, steering.quiet, device)?.check_batches(&batches)
+            Data::load(&self, &self.data, steering.quiet, device)
         })?;
         let mut drawn = Vec::new();
         for seed in self.run.all_seeds() {
@@ -162,7 +155,7 @@ impl Settings {
                 learn(session, key, rule, &self.kh_fit)
             }
             _ => {
-                let charge = (model == CHARGED).then(|| self.charge.clone());
+                let charge = (model == CHARGED).then(|| self.charge);
                 let config = CompSpecConfig { units, charge, ..self.rule.clone() };
                 let rule = CompSpec::new(config, inputs, &mut draws, &device)?;
                 learn(session, key, rule, &self.fit)

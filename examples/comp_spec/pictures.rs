@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use hebbian::{CompSpec, KrotovHopfield, Rule};
-use hebbian_experiment::{Phase, Row, RunKey, Session};
+use hebbian_experiment::{Phase, Row, RunKey, Session, Subject};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Series};
 
 use crate::{
@@ -22,11 +22,7 @@ pub fn draw(session: &Session, seed: u64, layers: &[Layer]) -> Result<()> {
 
 /// The first layer's units in their own order: those of the film and the checkpoint.
 fn weights(session: &Session, layer: &Layer) -> Result<Picture> {
-    let units = layer.units();
-    let shape = session.data.shape;
-    let title = format!("CompSpec: {} of {units} units", units.min(100));
-    let fields = ReceptiveFields::new(&layer.weights, (shape.height, shape.width), (10, 10));
-    Ok(fields.title(title).draw()?)
+    Ok(ReceptiveFields::overview(&layer.weights, session.data.image(), "CompSpec").draw()?)
 }
 
 /// The largest layer's units from the most to the least specialized, evenly taken where there are too many.
@@ -39,36 +35,19 @@ fn prototypes(session: &Session, layer: &Layer) -> Result<Picture> {
     let shown = units.min(side * side);
     let chosen: Vec<u32> = (0..shown).map(|rank| order[rank * units / shown]).collect();
     let weights = layer.weights.index_select(&Tensor::new(chosen, &session.device)?, 0)?;
-    let shape = session.data.shape;
     let title = format!("CompSpec: {shown} of {units} prototypes, the most specialized first");
-    Ok(ReceptiveFields::new(&weights, (shape.height, shape.width), (side, side)).title(title).draw()?)
+    Ok(ReceptiveFields::new(&weights, session.data.image(), (side, side)).title(title).draw()?)
 }
 
-/// The outline of a histogram for each size.
+/// How many units are how specialized, for each size.
 fn specialization(layers: &[Layer]) -> Result<Picture> {
     const BINS: usize = 40;
-    let outline = |(hue, layer): (usize, &Layer)| {
-        let units = layer.units();
-        let mut counts = [0usize; BINS];
-        for value in &layer.specialization {
-            counts[((value.clamp(0.0, 1.0) * BINS as f32) as usize).min(BINS - 1)] += 1;
-        }
-        let edge = |bin: usize| bin as f64 / BINS as f64;
-        let share = |count: usize| count as f64 / units as f64;
-        let stairs = counts.into_iter().enumerate();
-        let stairs =
-            stairs.flat_map(|(bin, count)| [(edge(bin), share(count)), (edge(bin + 1), share(count))]);
-        Series::solid(format!("{units} units"), hue, stairs.collect())
-    };
-    let series = layers.iter().enumerate().map(outline).collect();
-    let curves = Curves {
-        title: "How specialized the units are".to_owned(),
-        x_label: "specialization".to_owned(),
-        y_label: "share of the units".to_owned(),
-        series,
-        y_range: None,
-    };
-    Ok(curves.draw()?)
+    let series = layers.iter().enumerate().map(|(hue, layer)| {
+        let values: Vec<f64> = layer.specialization.iter().map(|&value| value.into()).collect();
+        Series::histogram(format!("{} units", layer.units()), hue, &values, (0.0, 1.0), BINS)
+    });
+    let labels = ("specialization", "share of the units");
+    Ok(Curves::new("How specialized the units are", labels, series).draw()?)
 }
 
 /// Each model's accuracy over the number of units: the trained readouts on the left, the vote's on the right.
@@ -92,8 +71,7 @@ fn accuracy_by_units(session: &Session, layers: &[Layer]) -> Result<Picture> {
             series.push(Series::solid(format!("{model}, {solid}"), hue, points(model, Some(solid))));
         }
         series.push(Series::solid(BACKPROP, MODELS.len(), points(BACKPROP, None)));
-        let (x_label, y_label) = ("log10 of the number of units".to_owned(), "test accuracy".to_owned());
-        Curves { title: title.to_owned(), x_label, y_label, series, y_range: None }.draw()
+        Curves::new(title, ("log10 of the number of units", "test accuracy"), series).draw()
     };
     let trained = panel("Readouts trained by gradient", POWER, LINEAR)?;
     let voted = panel("Readouts from the vote", WTA_VOTE, LINEAR_WTA_INIT)?;
@@ -124,12 +102,6 @@ fn time_to_accuracy(session: &Session, seed: u64, units: usize) -> Result<Pictur
         curve(&of(RANDOM_IMAGES, POWER), Phase::Readout, 3),
         curve(&layer_name(BACKPROP, units), Phase::Learn, 1),
     ];
-    let curves = Curves {
-        title: "Test accuracy over seconds of training".to_owned(),
-        x_label: "seconds, learning the hidden layer and computing its features included".to_owned(),
-        y_label: "test accuracy".to_owned(),
-        series,
-        y_range: None,
-    };
-    Ok(curves.draw()?)
+    let labels = ("seconds, learning the hidden layer and computing its features included", "test accuracy");
+    Ok(Curves::new("Test accuracy over seconds of training", labels, series).draw()?)
 }

@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Sizes {
     /// Numbers of hidden units.
     #[schemars(length(min = 1), inner(range(min = 1)))]
@@ -46,22 +46,10 @@ pub struct Sizes {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct VoteSettings {
     /// First weight from a unit to the classes that it did not vote for.
     pub elsewhere: f64,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { units: vec![100, 400] }
-    }
-}
-
-impl Default for VoteSettings {
-    fn default() -> Self {
-        Self { elsewhere: 0.1 }
-    }
 }
 
 impl Default for Settings {
@@ -69,7 +57,7 @@ impl Default for Settings {
         let epochs = |epochs| DescentConfig { epochs, ..Default::default() };
         Self {
             data: DataSettings::default(),
-            sizes: Sizes::default(),
+            sizes: Sizes { units: vec![100, 400] },
             rule: CompSpecConfig::default(),
             charge: Charge { delta: 0.1, ..Default::default() },
             fit: FitConfig { epochs: 1, ..Default::default() },
@@ -77,7 +65,7 @@ impl Default for Settings {
             kh_fit: FitConfig::default(),
             // The notebook's: Adam at a constant 0.001.
             linear: DescentConfig { batch_size: 32, schedule: Schedule::Constant, ..epochs(10) },
-            vote: VoteSettings::default(),
+            vote: VoteSettings { elsewhere: 0.1 },
             readout: epochs(30),
             backprop: epochs(10),
             run: RunSettings::default(),

@@ -1,9 +1,10 @@
 //! How sparse, how independent and how readable a code is.
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::Module;
 use hebbian::{Foldiak, LearningRule};
+use hebbian_experiment::codes::{correlations, quantiles, row_cosines};
 use serde_json::{Map, Value, json};
 
 use crate::patterns::Patterns;
@@ -12,11 +13,11 @@ use crate::patterns::Patterns;
 /// mean cosine of two units' weights.
 pub fn of_patterns(rule: &Foldiak, patterns: &Tensor) -> Result<Map<String, Value>> {
     let activities = activities(rule, patterns)?;
-    let correlations = correlations(rule, patterns)?;
+    let correlations = correlations(&rule.forward(patterns)?)?;
     let mut measures = Map::new();
     measures.insert("mean_activity".into(), json!(mean(activities)));
     measures.insert("mean_abs_correlation".into(), json!(mean(correlations.into_iter().map(f64::abs))));
-    measures.insert("mean_row_cosine".into(), json!(mean(row_cosines(rule)?)));
+    measures.insert("mean_row_cosine".into(), json!(mean(row_cosines(&rule.weights()?)?)));
     Ok(measures)
 }
 
@@ -39,10 +40,8 @@ pub fn of_lines(rule: &Foldiak, patterns: &Patterns) -> Result<Map<String, Value
 /// After so many `patterns`: the largest, the median and the smallest threshold, and how many lines have a unit of their
 /// own, where there are lines.
 pub fn look(patterns: usize, rule: &Foldiak, single: Option<&Tensor>) -> Result<Value> {
-    let mut thresholds = rule.thresholds()?.to_vec1::<f32>()?;
-    thresholds.sort_by(f32::total_cmp);
-    let last = thresholds.len() - 1;
-    let [largest, median, smallest] = [last, last / 2, 0].map(|at| f64::from(thresholds[at]));
+    let thresholds = quantiles(&rule.thresholds()?, &[1.0, 0.5, 0.0])?;
+    let [largest, median, smallest] = [0, 1, 2].map(|at| f64::from(thresholds[at]));
     let lines = single.map(|single| anyhow::Ok(covered(&owners(rule, single)?))).transpose()?;
     Ok(json!([patterns, largest, median, smallest, lines]))
 }
@@ -73,31 +72,6 @@ fn fired(rule: &Foldiak, patterns: &Tensor) -> Result<Vec<Vec<bool>>> {
 pub fn activities(rule: &Foldiak, patterns: &Tensor) -> Result<Vec<f64>> {
     let mean = rule.forward(patterns)?.mean(0)?.to_dtype(DType::F64)?;
     Ok(mean.to_vec1()?)
-}
-
-/// The correlation of each two units' outputs, of those that do not always give the same.
-pub fn correlations(rule: &Foldiak, patterns: &Tensor) -> Result<Vec<f64>> {
-    let outputs = rule.forward(patterns)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-    let centered = outputs.broadcast_sub(&outputs.mean_keepdim(0)?)?;
-    pairs(&centered.t()?.matmul(&centered)?)
-}
-
-/// The cosine of each two units' weights.
-pub fn row_cosines(rule: &Foldiak) -> Result<Vec<f64>> {
-    let weights = rule.weights()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-    pairs(&weights.matmul(&weights.t()?)?)
-}
-
-/// The products of all pairs over the lengths of both; pairs with a vector of length 0 are left out.
-fn pairs(products: &Tensor) -> Result<Vec<f64>> {
-    let products = products.to_vec2::<f64>()?;
-    let length = |unit: usize| products[unit][unit].sqrt();
-    let all = (0..products.len()).flat_map(|unit| (0..unit).map(move |other| (unit, other)));
-    let cosine = |(unit, other): (usize, usize)| {
-        let lengths = length(unit) * length(other);
-        (lengths > 1e-12).then(|| products[unit][other] / lengths)
-    };
-    Ok(all.filter_map(cosine).collect())
 }
 
 /// `None`, which becomes null, of nothing.

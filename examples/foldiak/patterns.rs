@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Tensor};
 use hebbian_datasets::{
     Bars, Dataset, Examples, Zca, center_patches, gray, one_over_f, random_patches, transforms,
 };
-use hebbian_experiment::{Subject, dataset, split};
+use hebbian_experiment::{Subject, check_batches, dataset, split};
 use hebbian_training::Invalid;
 use serde_json::{Value, json};
 
@@ -38,9 +38,7 @@ impl Patterns {
             Input::Bars(lines) => Self::bars(lines, settings, device)?,
             Input::Patches(patches) => Self::patches(patches, settings, quiet, device)?,
         };
-        let most = patterns.train.dim(0)?;
-        let (size, allowed) = (settings.fit.batch_size, format!("1 to the training patterns ({most})"));
-        Invalid::unless((1..=most).contains(&size), "fit.batch_size", size, allowed)?;
+        check_batches(settings, "training patterns", patterns.train.dim(0)?)?;
         Ok(patterns)
     }
 

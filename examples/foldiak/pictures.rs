@@ -4,11 +4,12 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::{Foldiak, LearningRule};
+use hebbian_experiment::codes::correlations;
 use hebbian_experiment::{Phase, RunKey, Session};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
 use serde_json::Value;
 
-use crate::measures::{activities, correlations};
+use crate::measures::activities;
 use crate::patterns::Patterns;
 use crate::{MODELS, NOTEBOOK, PAPER};
 
@@ -23,11 +24,7 @@ pub fn draw(session: &Session<Patterns>, seed: u64, paper: &Foldiak, notebook: &
 }
 
 fn weights(rule: &Foldiak, image: (usize, usize), model: &str) -> Result<Picture> {
-    let weights = rule.weights()?;
-    let units = weights.dim(0)?;
-    let side = ((units as f64).sqrt().ceil() as usize).min(10);
-    let title = format!("{model}: {} of {units} units", units.min(side * side));
-    Ok(ReceptiveFields::new(&weights, image, (side, side)).scale(Scale::PerUnit).title(title).draw()?)
+    Ok(ReceptiveFields::overview(&rule.weights()?, image, model).scale(Scale::PerUnit).draw()?)
 }
 
 /// Row u is what unit u receives from each other.
@@ -43,18 +40,18 @@ fn lateral(paper: &Foldiak, notebook: &Foldiak) -> Result<Picture> {
 
 /// How often units fire on the test patterns, and how pairs of them are correlated.
 fn histograms(session: &Session<Patterns>, rules: [&Foldiak; 2]) -> Result<Picture> {
+    const BINS: usize = 60;
     let test = &session.data.test;
     let panel = |title: &str, x_label: &str, y_label: &str, values: [Vec<f64>; 2]| {
         let (least, most) = range(values.iter().flatten());
         let filled = MODELS.iter().zip(values).enumerate().filter(|(_, (_, values))| !values.is_empty());
         let series =
-            filled.map(|(hue, (model, values))| Series::solid(*model, hue, outline(&values, least, most)));
-        let (title, x_label, y_label) = (title.to_owned(), x_label.to_owned(), y_label.to_owned());
-        Curves { title, x_label, y_label, series: series.collect(), y_range: None }.draw()
+            filled.map(|(hue, (model, values))| Series::histogram(*model, hue, &values, (least, most), BINS));
+        Curves::new(title, (x_label, y_label), series).draw()
     };
     let [paper, notebook] = rules;
     let active = [activities(paper, test)?, activities(notebook, test)?];
-    let correlated = [correlations(paper, test)?, correlations(notebook, test)?];
+    let correlated = [correlations(&paper.forward(test)?)?, correlations(&notebook.forward(test)?)?];
     let active =
         panel("How active the units are", "mean output on test patterns", "share of the units", active)?;
     let correlated = panel(
@@ -70,20 +67,6 @@ fn range<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
     values.fold((f64::MAX, f64::MIN), |(least, most), &value| (least.min(value), most.max(value)))
 }
 
-/// The outline of a histogram of sixty bins from the least to the largest value.
-fn outline(values: &[f64], least: f64, most: f64) -> Vec<(f64, f64)> {
-    const BINS: usize = 60;
-    let width = ((most - least) / BINS as f64).max(1e-6);
-    let mut counts = [0usize; BINS];
-    for value in values {
-        counts[(((value - least) / width) as usize).min(BINS - 1)] += 1;
-    }
-    let edge = |bin: usize| least + bin as f64 * width;
-    let share = |count: usize| count as f64 / values.len() as f64;
-    let stairs = counts.into_iter().enumerate();
-    stairs.flat_map(|(bin, count)| [(edge(bin), share(count)), (edge(bin + 1), share(count))]).collect()
-}
-
 /// The thresholds while learning goes on, and for lines how many have a unit of their own.
 fn over_time(session: &Session<Patterns>, seed: u64) -> Result<Picture> {
     let metrics = session.metrics.of(RunKey { seed, name: PAPER }, Phase::Learn);
@@ -93,8 +76,7 @@ fn over_time(session: &Session<Patterns>, seed: u64) -> Result<Picture> {
         looks.iter().filter_map(|look| Some((look[0].as_f64()?, look[at].as_f64()?))).collect()
     };
     let curves = |title: &str, y_label: &str, series: Vec<Series>| {
-        let (title, y_label) = (format!("{PAPER}: {title}"), y_label.to_owned());
-        Curves { title, x_label: "patterns learned".to_owned(), y_label, series, y_range: None }.draw()
+        Curves::new(format!("{PAPER}: {title}"), ("patterns learned", y_label), series).draw()
     };
     let names = ["largest", "median", "smallest"].into_iter().enumerate();
     let series = names.map(|(hue, name)| Series::solid(name, hue, curve(hue + 1))).collect();

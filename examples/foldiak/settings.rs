@@ -37,7 +37,6 @@ pub enum Input {
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
 pub struct Lines {
     /// Pixels per side of the grid.
     #[schemars(range(min = 1, max = 256))]
@@ -88,7 +87,7 @@ pub enum Whitening {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Sizes {
     /// Patterns to learn from; center patches are one per image.
     #[schemars(range(min = 1))]
@@ -102,7 +101,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: DataSettings::default(),
-            input: Input::Bars(Lines::default()),
+            input: Input::Bars(Lines { side: 8, line_probability: 0.125 }),
             sizes: Sizes { patterns: 2000, test_patterns: 1000 },
             rule: FoldiakConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 20, schedule: Schedule::Constant, in_order: false },
@@ -112,21 +111,9 @@ impl Default for Settings {
     }
 }
 
-impl Default for Lines {
-    fn default() -> Self {
-        Self { side: 8, line_probability: 0.125 }
-    }
-}
-
 impl Default for Patches {
     fn default() -> Self {
         Self { patch_size: 10, cut: Cut::Random, whitening: Whitening::Zca { floor: 0.01 } }
-    }
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Settings::default().sizes
     }
 }
 

@@ -1,11 +1,9 @@
-//! Pictures of two trained layers, and films of what they make of a stream.
-
-use std::time::Duration;
+//! Pictures of two trained layers.
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use hebbian::ops::top_k;
-use hebbian_plots::{Film, GrayMap, Picture, ReceptiveFields, Scale, gray_maps};
+use hebbian_plots::{Picture, ReceptiveFields, Scale};
 
 /// What is drawn of two trained layers.
 pub(crate) struct Drawing {
@@ -92,26 +90,4 @@ impl Drawing {
         let pictures = [map.draw()?, prototype(least, "Least")?, prototype(most, "Most")?];
         Ok(Picture::side_by_side(&pictures)?)
     }
-}
-
-const FILM_FRAME_TIME: Duration = Duration::from_millis(100);
-
-/// The rows of each tensor as maps of its shape, side by side, colors in gray; black is a tensor's largest value.
-pub(crate) fn film(shown: &[(&Tensor, (usize, usize))]) -> Result<Vec<u8>> {
-    let mut film = Film::new(FILM_FRAME_TIME);
-    let values = shown.iter().map(|(tensor, (height, width))| {
-        tensor.reshape((tensor.dim(0)?, height * width, ()))?.mean(2)?.to_vec2::<f32>()
-    });
-    let values = values.collect::<candle_core::Result<Vec<_>>>()?;
-    let largest = |rows: &Vec<Vec<f32>>| rows.iter().flatten().fold(0f32, |most, &value| most.max(value));
-    let limits: Vec<f32> = values.iter().map(largest).collect();
-    for frame in 0..values.first().map_or(0, Vec::len) {
-        let maps = values.iter().zip(shown).zip(&limits).map(|((rows, (_, shape)), &limit)| GrayMap {
-            values: &rows[frame],
-            shape: *shape,
-            limit,
-        });
-        film.push(&gray_maps(&maps.collect::<Vec<_>>())?)?;
-    }
-    Ok(film.gif()?)
 }

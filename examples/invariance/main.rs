@@ -14,11 +14,11 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use hebbian::{Invariance, Learning, LearningRule, MultiWinner, Rule, Stack};
 use hebbian_classifier::encode;
+use hebbian_experiment::codes::{idle, wins};
 use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};
 use hebbian_training::Generator;
 use serde_json::json;
 
-use measures::{idle, wins};
 use settings::Settings;
 use streams::Streams;
 
@@ -35,8 +35,8 @@ impl Layers {
     }
 
     /// How strongly each sparse unit feeds the invariance layer, `Σ_j w_ji`, `(units)`.
-    fn usage(&self) -> Result<Vec<f32>> {
-        Ok(self.invariance.weights()?.sum(0)?.to_vec1()?)
+    fn usage(&self) -> Result<Tensor> {
+        Ok(self.invariance.weights()?.sum(0)?)
     }
 }
 

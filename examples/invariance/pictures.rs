@@ -1,19 +1,22 @@
 //! The pictures and films of the first seed.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::Module;
 use hebbian::{LearningRule, Stack};
 use hebbian_experiment::{Phase, RunKey, Session, Subject};
-use hebbian_plots::{Curves, Picture, Scale, Series};
+use hebbian_plots::{Curves, Picture, Scale, Series, film_of_maps};
 
 use crate::Layers;
-use crate::drawing::{Drawing, film};
+use crate::drawing::Drawing;
 use crate::settings::{Settings, Video};
 use crate::streams::Streams;
 
-/// Frames of a film.
+/// Frames of a film, and how long each stands.
 const FILM_FRAMES: usize = 300;
+const FRAME_TIME: Duration = Duration::from_millis(100);
 
 pub(crate) fn draw(session: &Session<Streams>, settings: &Settings, layers: &Layers) -> Result<()> {
     let drawing = Drawing {
@@ -27,7 +30,7 @@ pub(crate) fn draw(session: &Session<Streams>, settings: &Settings, layers: &Lay
     session.draw("affinity_groups.png", &drawing.affinity_groups()?)?;
     session.draw("invariance_maps.png", &drawing.invariance_maps()?)?;
     session.draw("unit_map.png", &drawing.unit_map()?)?;
-    session.draw("usage.png", &drawing.usage(&layers.usage()?)?)?;
+    session.draw("usage.png", &drawing.usage(&layers.usage()?.to_vec1()?)?)?;
     session.draw("error.png", &error(session, settings)?)?;
 
     let frames = session.data.train.narrow(0, 0, FILM_FRAMES.min(session.data.train.dim(0)?))?;
@@ -40,7 +43,7 @@ pub(crate) fn draw(session: &Session<Streams>, settings: &Settings, layers: &Lay
         if let Some(states) = states {
             shown.extend([(states, (side, side)), (&reconstruction, window)]);
         }
-        film(&shown)
+        Ok::<_, anyhow::Error>(film_of_maps(&shown, FRAME_TIME)?.gif()?)
     };
     session.write("stream.gif", film(None)?)?;
     session.write("averages.gif", film(Some(&layers.invariance.forward(&code)?))?)?;
@@ -51,16 +54,13 @@ pub(crate) fn draw(session: &Session<Streams>, settings: &Settings, layers: &Lay
 fn error(session: &Session<Streams>, settings: &Settings) -> Result<Picture> {
     let key = RunKey { seed: settings.run.seed, name: Stack::NAME };
     let curve = |name: &str| session.metrics.curve(key, Phase::Learn, name);
-    let curves = Curves {
-        title: "How much of a frame the sparse layer misses".to_owned(),
-        x_label: "epoch".to_owned(),
-        y_label: "relative squared error".to_owned(),
-        series: vec![
-            Series::dashed("frames learned from", 0, curve("relative_mse")),
-            Series::solid("later frames", 0, curve("validation_relative_mse")),
-        ],
-        // Patches of photographs are easier than digits.
-        y_range: (!matches!(settings.stream.video, Video::Patches { .. })).then_some((0.2, 0.8)),
-    };
+    let series = [
+        Series::dashed("frames learned from", 0, curve("relative_mse")),
+        Series::solid("later frames", 0, curve("validation_relative_mse")),
+    ];
+    let title = "How much of a frame the sparse layer misses";
+    let mut curves = Curves::new(title, ("epoch", "relative squared error"), series);
+    // Patches of photographs are easier than digits.
+    curves.y_range = (!matches!(settings.stream.video, Video::Patches { .. })).then_some((0.2, 0.8));
     Ok(curves.draw()?)
 }

@@ -6,13 +6,13 @@ use hebbian::{Invariance, Learning, LearningRule, MultiWinner, Registry, Rule, S
 use hebbian_classifier::{
     Features, FeaturesConfig, Labeled, SoftmaxRegression, encode, evaluate, random_images,
 };
+use hebbian_experiment::codes::shift_variance;
 use hebbian_experiment::{Phase, Row, RunKey, Session};
 use hebbian_training::Generator;
 
 use crate::Layers;
-use crate::measures::shift_variance;
 use crate::settings::Settings;
-use crate::streams::{Digits, Streams};
+use crate::streams::{Digits, SHIFTS, Streams};
 
 const PIXELS: &str = "pixels";
 const RANDOM_IMAGES: &str = "random-images";
@@ -102,7 +102,7 @@ impl Settings {
                     RANDOM_WIRING => Some(others.wiring.drive(&layers.code(shifts)?)?),
                     _ => None,
                 };
-                let share = response.map(|response| shift_variance(&response)).transpose()?;
+                let share = response.map(|response| shift_variance(&response, SHIFTS)).transpose()?;
                 let measures = share.map(|share| ("shift_variance".to_owned(), share)).into_iter().collect();
                 Ok(Row { model: model.to_owned(), readout: Some("views".to_owned()), measures, ..row })
             })?;

@@ -34,7 +34,7 @@ pub(crate) struct Settings {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StreamSettings {
     /// What passes by.
     pub video: Video,
@@ -69,7 +69,7 @@ pub(crate) enum Video {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ViewSettings {
     /// Digits that the readouts are trained on; 0 trains none.
     pub digits: usize,
@@ -83,33 +83,21 @@ pub(crate) struct ViewSettings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let video = Video::Tapestry { window: 20 };
         let schedule = Schedule::Staircase { every: 1500, factor: 0.1 };
         let fit = FitConfig { schedule, in_order: true, ..Default::default() };
         Self {
             data: DataSettings::default(),
-            stream: StreamSettings::default(),
+            stream: StreamSettings { video, train_size: 10_000, validation_size: 10_000, test_size: 10_000 },
             rule: MultiWinnerConfig::default(),
             invariance: InvarianceConfig::default(),
             fit: fit.clone(),
-            views: ViewSettings::default(),
+            views: ViewSettings { digits: 10_000, test_digits: 10_000, views: 6 },
             readout: DescentConfig::default(),
             sandwich: MultiWinnerConfig { units: 400, ..Default::default() },
             sandwich_fit: FitConfig { epochs: 5, ..fit },
             run: RunSettings::default(),
         }
-    }
-}
-
-impl Default for StreamSettings {
-    fn default() -> Self {
-        let video = Video::Tapestry { window: 20 };
-        Self { video, train_size: 10_000, validation_size: 10_000, test_size: 10_000 }
-    }
-}
-
-impl Default for ViewSettings {
-    fn default() -> Self {
-        Self { digits: 10_000, test_digits: 10_000, views: 6 }
     }
 }
 

@@ -4,7 +4,9 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
-use hebbian_datasets::{Dataset, Examples, ImageShape, Ribbon, Tapestry, Walk, transforms};
+use hebbian_datasets::{
+    Dataset, Examples, RandomWindows, Ribbon, Tapestry, Walk, every_shift, jitter, shifted, transforms,
+};
 use hebbian_experiment::{Subject, dataset};
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
@@ -81,7 +83,8 @@ impl Digits {
             let allowed = format!("at most the dataset's images ({})", examples.len());
             Invalid::unless(count <= examples.len(), path, count, allowed)?;
             let examples = examples.first(count)?;
-            let shifts = jitter(count, views, &mut Generator::new(settings.run.seed, jitters))?;
+            let draws = Generator::new(settings.run.seed, jitters);
+            let shifts = jitter(count, views, JITTER, draws)?;
             let frames = shifted(examples.images(), dataset.shape, &shifts, window)?;
             let labels = examples.labels().to_device(device)?;
             anyhow::Ok(Self { frames: transforms::scale(&frames, device)?, views, labels })
@@ -109,54 +112,6 @@ impl Digits {
     }
 }
 
-/// Pixels, from the middle, that a view may be off in either direction.
-const JITTER: i64 = 3;
-
-/// A walk of `views` steps for each digit, `(x, y)` from the middle: a pixel at most from one view to the next.
-fn jitter(digits: usize, views: usize, draws: &mut Generator) -> Result<Vec<Vec<(i64, i64)>>> {
-    let draws = draws.uniform((digits, views, 2), 0.0, 1.0, &Device::Cpu)?.to_vec3::<f32>()?;
-    let walk = |draws: Vec<Vec<f32>>| {
-        let mut at = [0i64; 2];
-        let step = |(view, draw): (usize, Vec<f32>)| {
-            for axis in 0..2 {
-                let choices = if view == 0 { 2 * JITTER + 1 } else { 3 };
-                let choice = (draw[axis] * choices as f32) as i64 - choices / 2;
-                at[axis] = (at[axis] + choice).clamp(-JITTER, JITTER);
-            }
-            (at[0], at[1])
-        };
-        draws.into_iter().enumerate().map(step).collect()
-    };
-    Ok(draws.into_iter().map(walk).collect())
-}
-
-/// The middle of u8 `images` of the form `shape`, `window` pixels wide, moved by each of an image's shifts: u8
-/// `(images · shifts, window² · channels)`. Beyond an image there is nothing.
-fn shifted(images: &Tensor, shape: ImageShape, shifts: &[Vec<(i64, i64)>], window: usize) -> Result<Tensor> {
-    let ImageShape { height, width, channels } = shape;
-    let pixels = images.flatten_all()?.to_vec1::<u8>()?;
-    let middle = |side: usize| (side as i64 - window as i64) / 2;
-    let mut frames = Vec::new();
-    for (image, shifts) in pixels.chunks_exact(shape.inputs()).zip(shifts) {
-        for (dx, dy) in shifts {
-            for y in 0..window as i64 {
-                for x in 0..window as i64 {
-                    let (x, y) = (x + middle(width) + dx, y + middle(height) + dy);
-                    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
-                    match inside {
-                        true => {
-                            frames.extend(&image[(y as usize * width + x as usize) * channels..][..channels])
-                        }
-                        false => frames.extend(std::iter::repeat_n(0, channels)),
-                    }
-                }
-            }
-        }
-    }
-    let count = shifts.iter().map(Vec::len).sum::<usize>();
-    Ok(Tensor::from_vec(frames, (count, window * window * channels), &Device::Cpu)?)
-}
-
 impl Streams {
     pub(crate) fn load(settings: &Settings, quiet: bool, device: &Device) -> Result<Self> {
         let dataset = dataset(&settings.data, quiet)?;
@@ -177,7 +132,7 @@ impl Streams {
         };
         let validation =
             (validation_size > 0).then(|| frames(&*stream, validation_start, validation_size)).transpose()?;
-        let shifts = vec![every_shift(); SHIFTED_DIGITS.min(dataset.test.len())];
+        let shifts = vec![every_shift(FARTHEST); SHIFTED_DIGITS.min(dataset.test.len())];
         let shifts = shifted(dataset.test.images(), dataset.shape, &shifts, window)?;
         let digits = || Digits::both(settings, &dataset, window, device);
         Ok(Self {
@@ -214,24 +169,14 @@ fn stream(
             let images = images.narrow(0, 0, (frames / side + 2).min(images.dim(0)?))?;
             Ok(Box::new(Ribbon::new(&images)?))
         }
-        Video::Patches { window } => {
-            Ok(Box::new(Patches { images: images.clone(), shape: dataset.shape, window }))
-        }
+        Video::Patches { window } => Ok(Box::new(RandomWindows::new(images, dataset.shape, window)?)),
     }
 }
 
-/// Windows at random places of random images, in all their colors: a stream in which no frame has to do with the next.
-struct Patches {
-    images: Tensor,
-    shape: ImageShape,
-    window: usize,
-}
-
-/// Every shift of up to 2 pixels in either direction.
-fn every_shift() -> Vec<(i64, i64)> {
-    (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| (dx, dy))).collect()
-}
-
+/// Pixels, from the middle, that a view may be off in either direction.
+const JITTER: i64 = 3;
+/// Pixels that those shifts reach by which invariance is measured.
+const FARTHEST: i64 = 2;
 /// Test digits by which invariance to shifts is measured.
 const SHIFTED_DIGITS: usize = 300;
 pub(crate) const SHIFTS: usize = 25;
@@ -253,19 +198,8 @@ impl Stream for Ribbon {
     }
 }
 
-impl Stream for Patches {
+impl Stream for RandomWindows {
     fn frames(&self, seed: u64, first: usize, count: usize) -> Result<Tensor> {
-        let Self { images, shape, window } = self;
-        let draws = Generator::new(seed, "patches").uniform((first + count, 3), 0.0, 1.0, &Device::Cpu)?;
-        let draws = draws.narrow(0, first, count)?.to_vec2::<f32>()?;
-        let below = |draw: f32, limit: usize| ((f64::from(draw) * limit as f64) as usize).min(limit - 1);
-        let place = |draw: f32, side: usize| {
-            below(draw, side - window + 1) as i64 - (side as i64 - *window as i64) / 2
-        };
-        let places =
-            draws.iter().map(|draw| vec![(place(draw[1], shape.width), place(draw[2], shape.height))]);
-        let chosen: Vec<u32> = draws.iter().map(|draw| below(draw[0], images.dims()[0]) as u32).collect();
-        let chosen = images.index_select(&Tensor::from_vec(chosen, count, &Device::Cpu)?, 0)?;
-        shifted(&chosen, *shape, &places.collect::<Vec<_>>(), *window)
+        Ok(self.frames(Generator::new(seed, "patches"), first..first + count)?)
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 use hebbian::{LearningRule, SpatialPooler};
 use hebbian_classifier::{Labeled, SparseBinary};
+use hebbian_experiment::codes::{entropy_bits, idle, quantiles};
 use hebbian_experiment::{Data, Row};
 use serde_json::{Map, Value, json};
 
@@ -31,16 +32,15 @@ impl Codes {
 
     /// Adds what the codes of the test images are like.
     pub fn measure(&self, row: Row) -> Row {
-        let counts = self.test.counts();
-        let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
-        let share = counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / total);
+        let counts: Vec<usize> = self.test.counts().iter().map(|&count| count as usize).collect();
+        let total = counts.iter().sum::<usize>() as f64;
         let encoded =
             self.train.len() + self.test.len() + self.validation.as_ref().map_or(0, SparseBinary::len);
         let measures = [
             ("columns", self.test.features() as f64),
             ("active_columns", total / self.test.len() as f64),
-            ("never_active", counts.iter().filter(|&&count| count == 0).count() as f64),
-            ("entropy_bits", share.map(|share| -share * share.log2()).sum()),
+            ("never_active", idle(&counts) as f64),
+            ("entropy_bits", entropy_bits(&counts)),
             ("encode_samples_per_second", encoded as f64 / self.seconds),
         ];
         let measures = measures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -78,13 +78,7 @@ pub fn stability(before: &SparseBinary, now: &SparseBinary) -> f64 {
 
 /// Adds quantiles of the columns' duty cycles and boosts to the epoch's line of the metrics.
 pub fn duty_cycles(pooler: &SpatialPooler, line: &mut Map<String, Value>) -> Result<()> {
-    let quantiles = |values: Tensor| -> Result<Value> {
-        let mut values = values.to_vec1::<f32>()?;
-        values.sort_by(f32::total_cmp);
-        let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-        Ok(json!(QUANTILES.map(at)))
-    };
-    line.insert("activity_quantiles".to_owned(), quantiles(pooler.activity()?)?);
-    line.insert("boost_quantiles".to_owned(), quantiles(pooler.boosts()?)?);
+    line.insert("activity_quantiles".to_owned(), json!(quantiles(&pooler.activity()?, &QUANTILES)?));
+    line.insert("boost_quantiles".to_owned(), json!(quantiles(&pooler.boosts()?, &QUANTILES)?));
     Ok(())
 }

@@ -53,11 +53,11 @@ impl Experiment for Settings {
 
     fn run(self, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, SpatialPooler::NAME, |device| {
-            let data = Data::prepare(&self.data, steering.quiet, |pixels, shape| {
+            let data = Data::prepare(&self, &self.data, steering.quiet, |pixels, shape| {
                 Ok(binarize(&brightness(pixels, shape)?, self.codes.binarize, device)?)
             })?;
             self.pooler(&data).check_as("rule")?;
-            data.check_batches(&[("fit.batch_size", self.fit.batch_size)])
+            Ok(data)
         })?;
         for seed in self.run.all_seeds() {
             let at = |name: &'static str| RunKey { seed, name };

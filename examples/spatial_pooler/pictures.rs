@@ -25,13 +25,8 @@ pub fn permanences(session: &Session, pooler: &SpatialPooler) -> Result<Picture>
 pub fn draw(session: &Session, seed: u64, sparsity: f64) -> Result<()> {
     let key = |name| RunKey { seed, name };
     let models = [SpatialPooler::NAME, UNBOOSTED];
-    let curves = |title: &str, y_label: &str, series: Vec<Series>| Curves {
-        title: title.to_owned(),
-        x_label: "epoch".to_owned(),
-        y_label: y_label.to_owned(),
-        series,
-        y_range: None,
-    };
+    let curves =
+        |title: &str, y_label: &str, series: Vec<Series>| Curves::new(title, ("epoch", y_label), series);
     let quantiles = |what: &str, start: f64| {
         let labels = ["least", "lower quarter", "median", "upper quarter", "most"];
         let series = labels.into_iter().enumerate().map(|(at, label)| {

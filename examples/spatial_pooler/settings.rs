@@ -27,18 +27,12 @@ pub struct Settings {
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct CodeSettings {
     /// Which pixels are on: those above the mean of their own image, or above a value.
     pub binarize: Threshold,
     /// Whether the training codes are of one more pass that goes on learning, as in the notebook.
     pub record_while_learning: bool,
-}
-
-impl Default for CodeSettings {
-    fn default() -> Self {
-        Self { binarize: Threshold::Above(30), record_while_learning: false }
-    }
 }
 
 /// Height and width of MNIST's images; those of the data take their place.
@@ -61,7 +55,7 @@ impl Default for Settings {
         };
         Self {
             data: DataSettings::default(),
-            codes: CodeSettings::default(),
+            codes: CodeSettings { binarize: Threshold::Above(30), record_while_learning: false },
             rule,
             fit: FitConfig { epochs: 3, schedule: Schedule::Constant, ..Default::default() },
             readout: LogisticRegressionConfig { penalty: 3.0, ..Default::default() },

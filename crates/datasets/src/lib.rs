@@ -3,8 +3,8 @@
 //! A [`Dataset`] holds u8 images and their labels in the order of the published files. MNIST is inside the crate;
 //! [`Dataset::from_dir`] reads one's own from a directory, in any of several formats. [`Dataset::split`] gives the sets
 //! that an experiment trains on, validates on and reports, the same ones for every seed. [`transforms`] turn bytes into
-//! what a layer takes. [`gray`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`] and a
-//! [`Ribbon`] make streams of frames; [`Bars`] are patterns whose causes are known.
+//! what a layer takes. [`gray`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`], a
+//! [`Ribbon`] and [`RandomWindows`] make streams of frames; [`Bars`] are patterns whose causes are known.
 //!
 //! ```
 //! use candle_core::Device;
@@ -44,6 +44,7 @@ mod png_dir;
 mod split;
 pub mod transforms;
 mod video;
+mod views;
 mod whitening;
 
 pub use bars::Bars;
@@ -56,4 +57,5 @@ pub use image_file::{ImageFile, read_idx_images, read_idx_labels, read_npy_image
 pub use patches::{center_patches, gray, random_patches};
 pub use split::{Split, SplitSizes};
 pub use video::{Accelerations, Ribbon, Tapestry, Walk};
+pub use views::{RandomWindows, Shift, every_shift, jitter, shifted};
 pub use whitening::{Zca, one_over_f};

@@ -10,11 +10,11 @@ use hebbian_classifier::Labeled;
 use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
 use serde_json::{Value, json};
 
-use hebbian_training::Invalid;
+use hebbian_training::{Invalid, Parameters};
 
 #[cfg(feature = "hub")]
 use crate::progress;
-use crate::{DataSettings, DatasetName};
+use crate::{DataSettings, DatasetName, check_batches};
 
 /// What a session learns from and is about.
 pub trait Subject {
@@ -45,21 +45,29 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads, splits and scales the dataset; `quiet` shows no download.
-    pub fn load(settings: &DataSettings, quiet: bool, device: &Device) -> Result<Self> {
-        Self::prepare(settings, quiet, |pixels, _| Ok(transforms::scale(pixels, device)?))
+    /// Reads, splits and scales the dataset, of which no batch in the tables of `settings` may be larger; `quiet` shows no
+    /// download.
+    pub fn load<P: Parameters>(
+        settings: &P,
+        data: &DataSettings,
+        quiet: bool,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::prepare(settings, data, quiet, |pixels, _| Ok(transforms::scale(pixels, device)?))
     }
 
-    /// Reads and splits the dataset, and makes inputs of its pixels `(examples, inputs)` u8 with `prepare`, which is told
+    /// As [`load`](Self::load), but makes inputs of the pixels `(examples, inputs)` u8 with `prepare`, which is told
     /// their shape too and may leave one value of several a pixel.
-    pub fn prepare(
-        settings: &DataSettings,
+    pub fn prepare<P: Parameters>(
+        settings: &P,
+        data: &DataSettings,
         quiet: bool,
         prepare: impl Fn(&Tensor, ImageShape) -> Result<Tensor>,
     ) -> Result<Self> {
         let _span = tracing::info_span!("load data").entered();
-        let dataset = dataset(settings, quiet)?;
-        let split = split(&dataset, settings)?;
+        let dataset = dataset(data, quiet)?;
+        let split = split(&dataset, data)?;
+        check_batches(settings, "training images", split.train.len())?;
         let labeled = |examples: &Examples| {
             let inputs = prepare(examples.images(), dataset.shape)?;
             let labels = examples.labels().to_device(inputs.device())?;
@@ -76,16 +84,6 @@ impl Data {
             name: dataset.name,
             classes: dataset.classes,
         })
-    }
-
-    /// Checks that no batch is larger than the training set: each is given with the path of its setting.
-    pub fn check_batches(self, batches: &[(&str, usize)]) -> Result<Self> {
-        let most = self.train.len();
-        for (path, size) in batches {
-            let allowed = format!("1 to the training images ({most})");
-            Invalid::unless((1..=most).contains(size), path, size, allowed)?;
-        }
-        Ok(self)
     }
 }
 

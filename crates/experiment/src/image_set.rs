@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use hebbian_datasets::{ImageFile, ImageShape, read_idx_images, read_npy_images};
+use hebbian_datasets::{Dataset, Examples, ImageFile, ImageShape, read_idx_images, read_npy_images};
 
 /// Images in the form that a layer takes, whatever form they had.
 ///
@@ -38,24 +38,44 @@ impl ImageSet {
     ///
     /// Notes and failures go to the standard error, a line each.
     pub fn read(paths: &[PathBuf], shape: ImageShape, invert: bool) -> Self {
-        let mut set = Self {
-            shape,
-            invert,
-            names: Vec::new(),
-            folders: Vec::new(),
-            pixels: Vec::new(),
-            notes: Vec::new(),
-            failures: 0,
-        };
+        let mut set = Self::empty(shape, invert);
         for path in paths {
             let read = if path.is_dir() { set.read_folder(path) } else { set.read_file(path, None) };
             set.tell(read);
         }
-        for Note { text, first, others } in &set.notes {
+        set.tell_notes();
+        set
+    }
+
+    /// The `examples` of `dataset`, brought to the form `shape`, and made negative under `invert`.
+    ///
+    /// # Errors
+    /// If they cannot be brought to that form.
+    pub fn of_dataset(
+        dataset: &Dataset,
+        examples: &Examples,
+        shape: ImageShape,
+        invert: bool,
+    ) -> Result<Self> {
+        let mut set = Self::empty(shape, invert);
+        for (place, pixels) in examples.images().to_vec2::<u8>()?.into_iter().enumerate() {
+            let image = ImageFile { shape: dataset.shape, pixels };
+            set.add(format!("{}[{place}]", dataset.name), None, image)?;
+        }
+        set.tell_notes();
+        Ok(set)
+    }
+
+    fn empty(shape: ImageShape, invert: bool) -> Self {
+        let (names, folders, pixels, notes) = Default::default();
+        Self { shape, invert, names, folders, pixels, notes, failures: 0 }
+    }
+
+    fn tell_notes(&self) {
+        for Note { text, first, others } in &self.notes {
             let more = if *others > 0 { format!(" and {others} more") } else { String::new() };
             eprintln!("note: {first}{more}: {text}");
         }
-        set
     }
 
     fn tell(&mut self, read: Result<()>) {
@@ -92,14 +112,29 @@ impl ImageSet {
         let several = match kind(path)? {
             Kind::Png => {
                 let image = ImageFile::read_png(path)?;
-                return self.add(path.display().to_string(), folder, image);
+                return self.add_file(path.display().to_string(), folder, image);
             }
             Kind::Idx => read_idx_images(path)?,
             Kind::Npy => read_npy_images(path)?,
         };
         let (shape, images) = several;
         for (place, pixels) in images.to_vec2::<u8>()?.into_iter().enumerate() {
-            self.add(format!("{}[{place}]", path.display()), folder.clone(), ImageFile { shape, pixels })?;
+            let name = format!("{}[{place}]", path.display());
+            self.add_file(name, folder.clone(), ImageFile { shape, pixels })?;
+        }
+        Ok(())
+    }
+
+    /// Adds an image that may be a negative of what the layer has seen.
+    fn add_file(&mut self, name: String, folder: Option<String>, image: ImageFile) -> Result<()> {
+        self.add(name.clone(), folder, image)?;
+        let pixels = self.pixels[self.pixels.len() - self.shape.inputs()..].to_vec();
+        if self.shape.channels == 1 && (ImageFile { shape: self.shape, pixels }).has_bright_edge() {
+            let turned = if self.invert { "leave --invert out" } else { "--invert turns it around" };
+            self.note(
+                &name,
+                format!("bright at its edge, as most datasets are not; if it is a negative, {turned}"),
+            );
         }
         Ok(())
     }
@@ -107,13 +142,6 @@ impl ImageSet {
     fn add(&mut self, name: String, folder: Option<String>, image: ImageFile) -> Result<()> {
         let (image, done) = image.fitted(self.shape).with_context(|| name.clone())?;
         let image = if self.invert { image.inverted() } else { image };
-        if self.shape.channels == 1 && image.has_bright_edge() {
-            let turned = if self.invert { "leave --invert out" } else { "--invert turns it around" };
-            self.note(
-                &name,
-                format!("bright at its edge, as most datasets are not; if it is a negative, {turned}"),
-            );
-        }
         if !done.is_empty() {
             self.note(&name, done.join(", "));
         }

@@ -41,12 +41,15 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod answer;
+pub mod codes;
 mod command_line;
 mod config_file;
 mod data;
 mod device;
 mod entry;
 mod evaluation;
+mod feature_file;
 mod film;
 mod finished;
 mod image_set;
@@ -64,9 +67,11 @@ mod tensorboard;
 mod trace;
 mod trained;
 
+pub use answer::Answer;
 pub use data::{Data, Subject, dataset, dataset_named, split};
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main, tool};
+pub use feature_file::{FeatureFile, Precision};
 pub use image_set::ImageSet;
 pub use metrics::{Metric, Metrics, Phase};
 pub use progress::{LearningBar, Progress};
@@ -75,6 +80,6 @@ pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use run_key::RunKey;
 pub use session::Session;
-pub use settings::{DataSettings, DatasetName, RunSettings};
+pub use settings::{DataSettings, DatasetName, RunSettings, check_batches};
 pub use steering::Steering;
 pub use trained::TrainedFrom;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::ValueEnum;
+use hebbian_training::{Invalid, Parameters};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,20 @@ impl Default for RunSettings {
     fn default() -> Self {
         Self { device: DeviceChoice::Auto, seed: 0, seeds: 1 }
     }
+}
+
+/// Checks that every `batch_size` in the tables of `settings` is at most `most`, the number of `examples`.
+///
+/// # Errors
+/// Names the first that is not.
+pub fn check_batches<P: Parameters>(settings: &P, examples: &str, most: usize) -> Result<()> {
+    let settings = serde_json::to_value(settings)?;
+    for (table, fields) in settings.as_object().into_iter().flatten() {
+        let Some(size) = fields["batch_size"].as_u64() else { continue };
+        let (path, allowed) = (format!("{table}.batch_size"), format!("1 to the {examples} ({most})"));
+        Invalid::unless(size <= most as u64, &path, size, allowed)?;
+    }
+    Ok(())
 }
 
 /// What images to learn from, and how many.

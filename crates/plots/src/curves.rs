@@ -81,6 +81,29 @@ impl Series {
         ]
     }
 
+    /// The outline of a histogram: the share of the values in each of `bins` equal parts of the range, those outside it in
+    /// the first or the last.
+    pub fn histogram(
+        name: impl Into<String>,
+        hue: usize,
+        values: &[f64],
+        range: (f64, f64),
+        bins: usize,
+    ) -> Self {
+        let (least, most) = range;
+        let width = ((most - least) / bins as f64).max(1e-6);
+        let mut counts = vec![0usize; bins];
+        for value in values {
+            counts[(((value - least) / width).max(0.0) as usize).min(bins - 1)] += 1;
+        }
+        let edge = |bin: usize| least + bin as f64 * width;
+        let share = |count: usize| count as f64 / values.len() as f64;
+        let stairs = counts.into_iter().enumerate();
+        let stairs =
+            stairs.flat_map(|(bin, count)| [(edge(bin), share(count)), (edge(bin + 1), share(count))]);
+        Self::solid(name, hue, stairs.collect())
+    }
+
     fn style(&self) -> ShapeStyle {
         let full = HUES[self.hue % HUES.len()];
         let [r, g, b] = match self.line {
@@ -140,6 +163,16 @@ type Area = DrawingArea<Canvas, Shift>;
 type Point = (f64, f64);
 
 impl Curves {
+    /// Curves whose axes hold all points, with what stands below and beside them.
+    pub fn new(
+        title: impl Into<String>,
+        (x_label, y_label): (&str, &str),
+        series: impl IntoIterator<Item = Series>,
+    ) -> Self {
+        let (x_label, y_label) = (x_label.to_owned(), y_label.to_owned());
+        Self { title: title.into(), x_label, y_label, series: series.into_iter().collect(), y_range: None }
+    }
+
     /// Draws the curves, 1000 x 620 pixels, higher only if the legend is long.
     pub fn draw(&self) -> Result<Picture> {
         self.check()?;
@@ -327,6 +360,13 @@ mod tests {
 
     fn pixels_of(picture: &Picture, color: Rgb) -> usize {
         picture.pixels().as_chunks::<3>().0.iter().filter(|&&pixel| pixel == color).count()
+    }
+
+    #[test]
+    fn a_histogram_is_the_outline_of_shares_and_what_is_outside_is_in_the_last_parts() {
+        let series = Series::histogram("values", 0, &[-5.0, 0.1, 0.6, 0.9, 1.0, 7.0], (0.0, 1.0), 2);
+        let (low, high) = (2.0 / 6.0, 4.0 / 6.0);
+        assert_eq!(series.points, [(0.0, low), (0.5, low), (0.5, high), (1.0, high)]);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Maps of numbers side by side in grays: the frames of a stream, and what layers make of them.
 
+use std::time::Duration;
+
+use candle_core::Tensor;
+
 use crate::picture::Picture;
-use crate::{Error, Result};
+use crate::{Error, Film, Result};
 
 /// One map: values row by row, drawn from white at 0 to black at `limit` and beyond.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,38 @@ pub fn gray_maps(maps: &[GrayMap<'_>]) -> Result<Picture> {
         }
     }
     Ok(picture)
+}
+
+/// A film of the rows of each tensor `(frames, height · width · channels)` as maps of its height and width, side by side,
+/// colors in gray; black is a tensor's largest value. Each frame stands for `delay`.
+///
+/// # Errors
+/// If a tensor's rows do not have its shape, or if tensors differ in their number of rows.
+pub fn film_of_maps(shown: &[(&Tensor, (usize, usize))], delay: Duration) -> Result<Film> {
+    let mut film = Film::new(delay);
+    let values = shown.iter().map(|(tensor, (height, width))| {
+        tensor.reshape((tensor.dim(0)?, height * width, ()))?.mean(2)?.to_vec2::<f32>()
+    });
+    let values = values.collect::<candle_core::Result<Vec<_>>>()?;
+    let largest = |rows: &Vec<Vec<f32>>| rows.iter().flatten().fold(0f32, |most, &value| most.max(value));
+    let limits: Vec<f32> = values.iter().map(largest).collect();
+    let frames = values.first().map_or(0, Vec::len);
+    if let Some(other) = values.iter().find(|rows| rows.len() != frames) {
+        return Err(Error::argument(
+            "rows",
+            other.len().to_string(),
+            format!("{frames} as in the first tensor"),
+        ));
+    }
+    for frame in 0..frames {
+        let maps = values.iter().zip(shown).zip(&limits).map(|((rows, (_, shape)), &limit)| GrayMap {
+            values: &rows[frame],
+            shape: *shape,
+            limit,
+        });
+        film.push(&gray_maps(&maps.collect::<Vec<_>>())?)?;
+    }
+    Ok(film)
 }
 
 #[cfg(test)]

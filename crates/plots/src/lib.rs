@@ -45,6 +45,6 @@ pub use curves::{Curves, Line, Series};
 pub use error::{Error, Result};
 pub use explanation::{Explanation, VotingUnit};
 pub use film::Film;
-pub use gray_maps::{GrayMap, gray_maps};
+pub use gray_maps::{GrayMap, film_of_maps, gray_maps};
 pub use picture::Picture;
 pub use receptive_fields::{ReceptiveFields, Scale};

@@ -67,6 +67,14 @@ impl ReceptiveFields {
         }
     }
 
+    /// Up to a hundred units of `weights` in a square, with a title that says of how many: `CompSpec: 100 of 400 units`.
+    pub fn overview(weights: &Tensor, image: (usize, usize), name: &str) -> Self {
+        let units = weights.dims().first().copied().unwrap_or_default();
+        let side = ((units as f64).sqrt().ceil() as usize).clamp(1, 10);
+        let title = format!("{name}: {} of {units} units", units.min(side * side));
+        Self::new(weights, image, (side, side)).title(title)
+    }
+
     /// One scale for all units (the default), or one for each.
     pub fn scale(self, scale: Scale) -> Self {
         Self { scale, ..self }
