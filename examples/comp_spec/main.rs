@@ -155,7 +155,7 @@ impl Settings {
                 learn(session, key, rule, &self.kh_fit)
             }
             _ => {
-                let charge = (model == CHARGED).then(|| self.charge);
+                let charge = (model == CHARGED).then_some(self.charge);
                 let config = CompSpecConfig { units, charge, ..self.rule.clone() };
                 let rule = CompSpec::new(config, inputs, &mut draws, &device)?;
                 learn(session, key, rule, &self.fit)
