@@ -11,7 +11,7 @@ use hebbian_plots::{Curves, Picture, Scale, Series, film_of_maps};
 
 use crate::Layers;
 use crate::drawing::Drawing;
-use crate::settings::{Settings, Video};
+use crate::settings::Settings;
 use crate::streams::Streams;
 
 /// Frames of a film, and how long each stands.
@@ -59,8 +59,5 @@ fn error(session: &Session<Streams>, settings: &Settings) -> Result<Picture> {
         Series::solid("later frames", 0, curve("validation_relative_mse")),
     ];
     let title = "How much of a frame the sparse layer misses";
-    let mut curves = Curves::new(title, ("epoch", "relative squared error"), series);
-    // Patches of photographs are easier than digits.
-    curves.y_range = (!matches!(settings.stream.video, Video::Patches { .. })).then_some((0.2, 0.8));
-    Ok(curves.draw()?)
+    Ok(Curves::new(title, ("epoch", "relative squared error"), series).draw()?)
 }
