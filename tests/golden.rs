@@ -12,7 +12,7 @@ use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
     KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalization, RowSize,
-    Rule, Settling, SpatialPooler, SpatialPoolerConfig, Starved,
+    Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig, Starved,
 };
 use hebbian_classifier::{Labeled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
@@ -68,6 +68,7 @@ fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>>
         "mwta_invariance_step" => Some(replay_invariance(trace, device)),
         "video" => Some(replay_video(trace, mnist)),
         "foldiak1990_step" => Some(replay_foldiak(trace, device)),
+        "soft_hebb_step" => Some(replay_soft_hebb(trace, mnist, device)),
         "foldiak_step" => Some(replay_foldiak_notebook(trace, device)),
         _ => None,
     }
@@ -103,6 +104,45 @@ fn replay_krotov_hopfield(trace: &Trace, mnist: &Dataset, device: &Device) -> Re
         ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
         if step == 0 {
             ensure_close("currents", &learned.output.t()?, trace.tensor("currents_step0")?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The config of a layer of `units` with the hyperparameters `hyper`.
+fn soft_hebb_config(units: usize, hyper: &Value) -> Result<SoftHebbConfig> {
+    let number = |name: &str| hyper[name].as_f64().with_context(|| format!("no number `{name}`"));
+    let flag = |name: &str| hyper[name].as_bool();
+    let adaptive = flag("adaptive").unwrap_or(true);
+    Ok(SoftHebbConfig {
+        units,
+        inverse_temperature: number("t")?,
+        anti_hebbian: flag("anti_hebbian").unwrap_or(true),
+        learning_rate: number("lr")?,
+        rate_exponent: if adaptive { number("q")? } else { 0.0 },
+        rectified: flag("pre_triangle").unwrap_or(false),
+        ..Default::default()
+    })
+}
+
+fn replay_soft_hebb(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {
+    let w_init = trace.tensor("w_init")?;
+    let state = State::from([("weights".to_owned(), w_init.to_device(device)?)]);
+    let mut rule = SoftHebb::from_state(soft_hebb_config(w_init.dim(0)?, &trace.hyper)?, state)?;
+    for step in 0..trace.tensor("batch_index")?.dim(0)? {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let inputs = mnist.train.images().index_select(&named("batch_index")?.to_dtype(DType::U32)?, 0)?;
+        ensure_close(&format!("step {step}: rates"), &rule.rates()?, &named("rates_steps")?)?;
+        let learned = rule.learn(&transforms::scale(&inputs, device)?)?;
+        ensure_equal(&format!("step {step}: winners"), learned.winners()?, &named("winners")?)?;
+        ensure_close(
+            &format!("step {step}: largest entry"),
+            &learned.measure("largest_update")?.reshape(1)?,
+            &named("nc")?.reshape(1)?,
+        )?;
+        ensure_close(&format!("step {step}: weights"), &rule.weights()?, &named("w_steps")?)?;
+        if step == 0 {
+            ensure_close("currents", &learned.output, trace.tensor("u_step0")?)?;
         }
     }
     Ok(())

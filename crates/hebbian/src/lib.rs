@@ -11,7 +11,7 @@ mod rules;
 
 pub use hebbian_training::Parameters;
 pub use layers::stack;
-pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, spatial_pooler};
+pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, soft_hebb, spatial_pooler};
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use fit::{Ended, Event, Fit, FitConfig, Measured, Observers, Report, SaveCheckpoint};
@@ -21,5 +21,6 @@ pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use registry::Registry;
 pub use rule::{Learned, LearningRule, Rule, check_finite, check_state};
+pub use soft_hebb::{SoftHebb, SoftHebbConfig, SoftHebbInit};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
 pub use stack::{Learning, Stack, StackConfig, StackedRule};

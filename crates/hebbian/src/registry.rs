@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::rule::{LearningRule, Rule};
-use crate::{CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SpatialPooler, Stack};
+use crate::{CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SoftHebb, SpatialPooler, Stack};
 
 /// The rules that a program knows by name.
 ///
@@ -61,6 +61,7 @@ impl Registry {
             .with::<Foldiak>()
             .with::<MultiWinner>()
             .with::<Invariance>()
+            .with::<SoftHebb>()
             .with::<SpatialPooler>()
     }
 

@@ -2,7 +2,7 @@
 
 use hebbian::{
     CompSpecConfig, FitConfig, FoldiakConfig, InvarianceConfig, KrotovHopfieldConfig, MultiWinnerConfig,
-    Parameters, SpatialPoolerConfig,
+    Parameters, SoftHebbConfig, SpatialPoolerConfig,
 };
 use hebbian_training::Schedule;
 use hebbian_training::schema::{schema, undescribed};
@@ -19,6 +19,7 @@ fn every_parameter_says_what_it_means_and_its_default_is_allowed() {
     check::<FoldiakConfig>();
     check::<MultiWinnerConfig>();
     check::<InvarianceConfig>();
+    check::<SoftHebbConfig>();
     check::<SpatialPoolerConfig>();
     check::<FitConfig>();
 }

@@ -5,4 +5,5 @@ pub mod foldiak;
 pub mod invariance;
 pub mod krotov_hopfield;
 pub mod multi_winner;
+pub mod soft_hebb;
 pub mod spatial_pooler;

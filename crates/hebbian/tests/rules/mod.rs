@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
     BoostToward, Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
     KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, RowSize, Rule, Settling, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
+    Normalization, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
+    Stack, Starved,
 };
 use hebbian_training::Generator;
 
@@ -52,6 +53,11 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         let config = CompSpecConfig { units: 37, charge, ..Default::default() };
         CompSpec::new(config, INPUTS, &mut draws(), device)
     };
+    let soft_hebb = |inverse_temperature, anti_hebbian, rectified| {
+        let config =
+            SoftHebbConfig { units: 37, inverse_temperature, anti_hebbian, rectified, ..Default::default() };
+        SoftHebb::new(config, INPUTS, &mut draws(), device)
+    };
     let foldiak = |settling| {
         let config = FoldiakConfig { units: 21, settling, ..Default::default() };
         Foldiak::new(config, INPUTS, &mut draws(), device)
@@ -98,6 +104,8 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         ("multi-winner, minibatch 4", Box::new(multi_winner(4)?), &gray),
         ("invariance", Box::new(invariance(INPUTS, RowSize::Maximum, 0.1, 1)?), &gray),
         ("invariance, minibatch 4", Box::new(invariance(INPUTS, RowSize::Sum, 2.0, 4)?), &gray),
+        ("SoftHebb", Box::new(soft_hebb(1.0, true, false)?), &gray),
+        ("SoftHebb, rectified and without repulsion", Box::new(soft_hebb(12.0, false, true)?), &gray),
         ("pooler", Box::new(pooler(Starved::Left, BoostToward::Mean, 1)?), &binary),
         ("pooler, lowest", Box::new(pooler(Starved::Lowest { share: 0.1 }, BoostToward::Mean, 1)?), &binary),
         (
