@@ -10,9 +10,11 @@ use candle_nn::Module;
 use hebbian::golden::{self, ensure_equal};
 use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
-    Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig, KrotovHopfield,
-    KrotovHopfieldConfig, Learned, LearningRule, MultiWinner, MultiWinnerConfig, Normalization, RowSize,
-    Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig, Starved,
+    Charge, CompSpec, CompSpecConfig, Convolution, ConvolutionConfig, Foldiak, FoldiakConfig, ImageSize,
+    Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule,
+    MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling, PoolingConfig, RowSize,
+    Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig, Stack, Standardize,
+    StandardizeConfig, Starved, Triangle, TriangleConfig,
 };
 use hebbian_classifier::{Labeled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
@@ -69,6 +71,8 @@ fn replay(trace: &Trace, mnist: &Dataset, device: &Device) -> Option<Result<()>>
         "video" => Some(replay_video(trace, mnist)),
         "foldiak1990_step" => Some(replay_foldiak(trace, device)),
         "soft_hebb_step" => Some(replay_soft_hebb(trace, mnist, device)),
+        "soft_hebb_conv" | "soft_hebb_stack" => Some(replay_convolutional_soft_hebb(trace, device)),
+        "kh_conv_step" => Some(replay_convolutional_krotov_hopfield(trace, device)),
         "foldiak_step" => Some(replay_foldiak_notebook(trace, device)),
         _ => None,
     }
@@ -146,6 +150,118 @@ fn replay_soft_hebb(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Images u8 `(images, channels, height, width)` as inputs.
+fn scaled(images: &Tensor, device: &Device) -> Result<Tensor> {
+    Ok((images.to_device(device)?.to_dtype(DType::F32)? / 255.0)?)
+}
+
+/// `["max", kernel, stride, padding]`.
+fn pooling(input: ImageSize, spec: &Value) -> Result<Pooling> {
+    let number = |at: usize| spec[at].as_u64().map(|number| number as usize).context("a pool's number");
+    let kind = if spec[0] == "max" { Pool::Max } else { Pool::Average };
+    let (kernel, stride, padding) = (number(1)?, number(2)?, number(3)?);
+    Ok(Pooling::of(PoolingConfig { input, kind, kernel, stride, padding })?)
+}
+
+/// The layers of a trace, each with its standardization, its triangle and its pool, for images of the size `input`.
+fn convolutional_layers(trace: &Trace, mut input: ImageSize, device: &Device) -> Result<Vec<Stack>> {
+    let layers = trace.hyper["layers"].as_array().context("layers")?;
+    let built = layers.iter().enumerate().map(|(layer, hyper)| {
+        let filters = trace.tensor(&format!("w{}_init", layer + 1))?;
+        let (units, channels, kernel, _) = filters.dims4()?;
+        ensure!(channels == input.channels, "layer {layer} has {channels} channels");
+        let state = State::from([("weights".to_owned(), filters.flatten_from(1)?.to_device(device)?)]);
+        let rule = SoftHebb::from_state(soft_hebb_config(units, hyper)?, state)?;
+        let mut draws = Generator::new(0, "none");
+        let standardize = StandardizeConfig { input };
+        let standardize = Standardize::new(standardize, input.values(), &mut draws, device)?;
+        let convolution = Convolution::new(Box::new(rule), ConvolutionConfig::new(input, kernel))?;
+        let power = hyper["power"].as_f64().context("power")?;
+        let triangle = Triangle::of(TriangleConfig { input: convolution.output(), power })?;
+        let pooling = pooling(convolution.output(), &hyper["pool"])?;
+        input = pooling.output();
+        let rules: Vec<Box<dyn LearningRule>> =
+            vec![Box::new(standardize), Box::new(convolution), Box::new(triangle), Box::new(pooling)];
+        Ok(Stack::new(rules, Learning::Online)?)
+    });
+    built.collect()
+}
+
+fn replay_convolutional_soft_hebb(trace: &Trace, device: &Device) -> Result<()> {
+    let images = trace.tensor("images")?;
+    let [steps, _, channels, height, width] = images.dims()[..] else { bail!("images of five dimensions") };
+    let mut layers = convolutional_layers(trace, ImageSize::new(channels, height, width), device)?;
+    for step in 0..steps {
+        let learning = &trace.hyper["learning"][step];
+        let learns = |layer: usize| match learning.as_array() {
+            Some(some) => some.iter().any(|one| one.as_u64() == Some(layer as u64)),
+            None => true,
+        };
+        let top = (0..layers.len()).rev().find(|&layer| learns(layer)).context("a layer that learns")?;
+        let mut seen = scaled(&images.get(step)?, device)?;
+        for (layer, stack) in layers.iter_mut().enumerate().take(top + 1) {
+            let number = layer + 1;
+            let named = |name: &str| anyhow::Ok(trace.tensor(&format!("{name}{number}_steps"))?.get(step)?);
+            seen = if learns(layer) { stack.learn(&seen)?.output } else { stack.forward(&seen)? };
+            let state = stack.state()?;
+            let of = |what: &str| format!("step {step}, layer {number}: {what}");
+            ensure_close(&of("weights"), &state["1.weights"], &named("w")?.flatten_from(1)?)?;
+            ensure_close(&of("means"), &state["0.mean"], &named("mean")?)?;
+            ensure_close(&of("variances"), &state["0.variance"], &named("var")?)?;
+        }
+        if step == 0 {
+            let expected = trace.tensor("out_first_step")?.flatten_from(1)?;
+            ensure_close("the output of the first image", &seen.narrow(0, 0, 1)?, &expected)?;
+        }
+    }
+    let images = scaled(trace.tensor("eval_images")?, device)?;
+    let features = layers.iter().try_fold(images, |images, layer| layer.forward(&images))?;
+    ensure_close("the output after learning", &features, &trace.tensor("eval_out")?.flatten_from(1)?)
+}
+
+fn replay_convolutional_krotov_hopfield(trace: &Trace, device: &Device) -> Result<()> {
+    let images = trace.tensor("images")?;
+    let [steps, _, channels, height, width] = images.dims()[..] else { bail!("images of five dimensions") };
+    let (input, w_init) = (ImageSize::new(channels, height, width), trace.tensor("w_init")?);
+    let units = w_init.dim(0)?;
+    let config = KrotovHopfieldConfig {
+        units,
+        p: trace.number("p")?,
+        k: trace.number("k")? as usize,
+        delta: trace.number("delta")?,
+        learning_rate: trace.number("eps")?,
+        ..Default::default()
+    };
+    let place = ConvolutionConfig::new(input, trace.number("kernel")? as usize)
+        .with_padding(Padding::None)
+        .with_patches(PatchNorm::UnitLength);
+    let rule = |weights: Tensor| -> Result<Box<dyn LearningRule>> {
+        let state = State::from([("weights".to_owned(), weights.to_device(device)?)]);
+        Ok(Box::new(KrotovHopfield::from_state(config.clone(), state)?))
+    };
+    let strided = place.clone().with_stride(trace.number("stride")? as usize);
+    let mut layer = Convolution::new(rule(w_init.clone())?, strided)?;
+    for step in 0..steps {
+        let named = |name: &str| anyhow::Ok(trace.tensor(name)?.get(step)?);
+        let learned = layer.learn(&scaled(&images.get(step)?, device)?)?;
+        let winners = (learned.winners()?.to_dtype(DType::F32)? / layer.output().positions() as f64)?;
+        let winners = winners.floor()?.to_dtype(DType::U32)?.flatten_all()?;
+        ensure_equal(&format!("step {step}: winners"), &winners, &named("winners")?)?;
+        ensure_close(
+            &format!("step {step}: largest entry"),
+            &learned.measure("largest_update")?.reshape(1)?,
+            &named("nc")?.reshape(1)?,
+        )?;
+        ensure_close(&format!("step {step}: weights"), &layer.weights()?, &named("w_steps")?)?;
+    }
+    // Features come from every place, whatever the stride was.
+    let features = Convolution::new(rule(layer.weights()?)?, place)?;
+    let power = trace.number("power")?;
+    let response = features.forward(&scaled(trace.tensor("eval_images")?, device)?)?.relu()?.powf(power)?;
+    let pooled = pooling(features.output(), &trace.hyper["pool"])?.forward(&response)?;
+    ensure_close("features", &pooled, &trace.tensor("eval_features")?.flatten_from(1)?)
 }
 
 fn replay_comp_spec(trace: &Trace, mnist: &Dataset, device: &Device) -> Result<()> {

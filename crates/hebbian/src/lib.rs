@@ -10,17 +10,25 @@ pub mod rule;
 mod rules;
 
 pub use hebbian_training::Parameters;
-pub use layers::stack;
+pub use layers::{convolution, fixed, interleaved, pooling, stack, standardize, triangle};
 pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, soft_hebb, spatial_pooler};
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
+pub use convolution::{Convolution, ConvolutionConfig, PatchNorm};
 pub use fit::{Ended, Event, Fit, FitConfig, Measured, Observers, Report, SaveCheckpoint};
+pub use fixed::{Fixed, FixedLayer};
 pub use foldiak::{Foldiak, FoldiakConfig, Init, Settling};
+pub use interleaved::{Interleaved, InterleavedConfig};
 pub use invariance::{Invariance, InvarianceConfig, Normalization, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
+pub use layers::images::ImageSize;
+pub use layers::patches::Padding;
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
+pub use pooling::{Pool, Pooling, PoolingConfig};
 pub use registry::Registry;
 pub use rule::{Learned, LearningRule, Rule, check_finite, check_state};
 pub use soft_hebb::{SoftHebb, SoftHebbConfig, SoftHebbInit};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
 pub use stack::{Learning, Stack, StackConfig, StackedRule};
+pub use standardize::{Standardize, StandardizeConfig};
+pub use triangle::{Triangle, TriangleConfig};

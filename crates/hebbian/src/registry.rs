@@ -24,7 +24,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::rule::{LearningRule, Rule};
-use crate::{CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SoftHebb, SpatialPooler, Stack};
+use crate::{
+    CompSpec, Convolution, Foldiak, Interleaved, Invariance, KrotovHopfield, MultiWinner, Pooling, SoftHebb,
+    SpatialPooler, Stack, Standardize, Triangle,
+};
 
 /// The rules that a program knows by name.
 ///
@@ -55,7 +58,15 @@ impl Registry {
                 Ok(Box::new(Stack::from_state(read_config(Stack::NAME, config)?, state, registry)?))
             },
         };
-        Self { rules: BTreeMap::from([(Stack::NAME, stack)]) }
+        let convolution = Constructors {
+            new: |registry, config, inputs, generator, device| {
+                Ok(Box::new(Convolution::from_config(config, inputs, generator, device, registry)?))
+            },
+            from_state: |registry, config, state| {
+                Ok(Box::new(Convolution::from_state(config, state, registry)?))
+            },
+        };
+        Self { rules: BTreeMap::from([(Stack::NAME, stack), (Convolution::NAME, convolution)]) }
             .with::<KrotovHopfield>()
             .with::<CompSpec>()
             .with::<Foldiak>()
@@ -63,6 +74,10 @@ impl Registry {
             .with::<Invariance>()
             .with::<SoftHebb>()
             .with::<SpatialPooler>()
+            .with::<Interleaved>()
+            .with::<Standardize>()
+            .with::<Triangle>()
+            .with::<Pooling>()
     }
 
     /// This and the rule `R`, in place of one of the same name.
@@ -126,7 +141,9 @@ mod tests {
         let refused =
             Registry::builtin().load("hopfield", &Value::Null, State::new()).err().unwrap().to_string();
         assert!(
-            refused.starts_with("rule `hopfield` is unknown; known: comp-spec, foldiak, invariance"),
+            refused.starts_with(
+                "rule `hopfield` is unknown; known: comp-spec, convolution, foldiak, interleaved"
+            ),
             "{refused}"
         );
     }

@@ -1,3 +1,11 @@
 //! What turns rules into networks.
 
+pub mod convolution;
+pub mod fixed;
+pub mod images;
+pub mod interleaved;
+pub mod patches;
+pub mod pooling;
 pub mod stack;
+pub mod standardize;
+pub mod triangle;

@@ -1,0 +1,109 @@
+//! The largest or the mean response of a neighborhood.
+
+use candle_core::{Result, Tensor};
+use hebbian_training::{Invalid, Parameters};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::fixed::{Fixed, FixedLayer};
+use super::images::ImageSize;
+
+/// The parameters of a [`Pooling`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolingConfig {
+    /// The images that it takes.
+    pub input: ImageSize,
+    /// What of a neighborhood is kept.
+    pub kind: Pool,
+    /// Side of a neighborhood.
+    #[schemars(range(min = 1))]
+    pub kernel: usize,
+    /// From one neighborhood to the next.
+    #[schemars(range(min = 1))]
+    pub stride: usize,
+    /// Pixels beyond each edge, less than a neighborhood.
+    pub padding: usize,
+}
+
+/// What of a neighborhood is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// The largest value; what lies beyond the edge never is.
+    Max,
+    /// The mean; what lies beyond the edge counts as 0.
+    Average,
+}
+
+/// The largest or the mean response of each neighborhood.
+pub type Pooling = Fixed<PoolingConfig>;
+
+impl Parameters for PoolingConfig {
+    fn check_together(&self) -> std::result::Result<(), Invalid> {
+        let allowed = format!("0 to {}, less than a neighborhood", self.kernel - 1);
+        Invalid::unless(self.padding < self.kernel, "padding", self.padding, allowed)?;
+        self.input.windows(self.kernel, self.stride, self.padding).map(drop)
+    }
+}
+
+impl FixedLayer for PoolingConfig {
+    const NAME: &'static str = "pooling";
+
+    fn input(&self) -> ImageSize {
+        self.input
+    }
+
+    fn output(&self) -> ImageSize {
+        self.input.windows(self.kernel, self.stride, self.padding).unwrap_or(self.input)
+    }
+
+    fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        let (kernel, stride) = ((self.kernel, self.kernel), (self.stride, self.stride));
+        let padded = |value| pad(&pad(images, 2, self.padding, value)?, 3, self.padding, value);
+        match self.kind {
+            Pool::Max => padded(f32::NEG_INFINITY)?.max_pool2d_with_stride(kernel, stride),
+            Pool::Average => padded(0.0)?.avg_pool2d_with_stride(kernel, stride),
+        }
+    }
+}
+
+fn pad(images: &Tensor, dim: usize, pixels: usize, value: f32) -> Result<Tensor> {
+    if pixels == 0 {
+        return images.contiguous();
+    }
+    let mut shape = images.dims().to_vec();
+    shape[dim] = pixels;
+    let edge = Tensor::full(value, shape, images.device())?;
+    Tensor::cat(&[&edge, images, &edge], dim)?.contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use candle_nn::Module;
+
+    fn pooled(kind: Pool, kernel: usize, padding: usize) -> Result<Vec<f32>> {
+        let input = ImageSize::new(1, 4, 4);
+        let pooling = Pooling::of(PoolingConfig { input, kind, kernel, stride: 2, padding })?;
+        let images = (Tensor::arange(0f32, 16.0, &Device::Cpu)? - 20.0)?.reshape((1, 1, 4, 4))?;
+        pooling.forward(&images)?.flatten_all()?.to_vec1()
+    }
+
+    #[test]
+    fn padding_never_wins_and_counts_as_zero() -> Result<()> {
+        assert_eq!(pooled(Pool::Max, 2, 0)?, [-15.0, -13.0, -7.0, -5.0]);
+        assert_eq!(pooled(Pool::Max, 4, 1)?, [-10.0, -9.0, -6.0, -5.0]);
+        assert_eq!(pooled(Pool::Average, 2, 0)?, [-17.5, -15.5, -9.5, -7.5]);
+        // Nine of the sixteen places of each neighborhood are in the image.
+        assert_eq!(pooled(Pool::Average, 4, 1)?, [-15.0, -14.0, -11.0, -10.0].map(|mean| mean * 9.0 / 16.0));
+        Ok(())
+    }
+
+    #[test]
+    fn padding_as_wide_as_a_neighborhood_and_a_neighborhood_wider_than_the_image_are_refused() {
+        assert!(pooled(Pool::Max, 2, 2).is_err());
+        assert!(pooled(Pool::Max, 7, 1).is_err());
+    }
+}
