@@ -325,10 +325,21 @@ impl LearningRule for Stack {
         self.learn_all(inputs)
     }
 
-    /// The product of all weights: what each unit of the highest rule is made of, in the inputs of the lowest.
+    /// The product of all weights: what each unit of the highest rule is made of, in the inputs of the lowest. Where layers
+    /// lie between that have none, or where units share theirs, the weights of the lowest rule that has any.
     fn weights(&self) -> Result<Tensor> {
-        let Some((lowest, above)) = self.rules.split_first() else { bail!("{NO_RULES}") };
-        above.iter().try_fold(lowest.weights()?, |below, rule| rule.weights()?.matmul(&below))
+        let dense =
+            |rule: &dyn LearningRule, weights: &Tensor| weights.dims() == [rule.units(), rule.inputs()];
+        let mut product: Option<Tensor> = None;
+        for rule in &self.rules {
+            product = match (product, rule.weights()) {
+                (None, Ok(weights)) if !dense(&**rule, &weights) => return Ok(weights),
+                (Some(below), Ok(weights)) if dense(&**rule, &weights) => Some(weights.matmul(&below)?),
+                (Some(below), _) => return Ok(below),
+                (None, weights) => weights.ok(),
+            };
+        }
+        product.ok_or_else(|| candle_core::Error::msg("no layer of the stack has weights"))
     }
 
     fn tensors(&self) -> Result<State> {

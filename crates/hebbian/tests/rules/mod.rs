@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
-    BoostToward, Charge, CompSpec, CompSpecConfig, Foldiak, FoldiakConfig, Invariance, InvarianceConfig,
-    KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule, MultiWinner, MultiWinnerConfig,
-    Normalization, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
-    Stack, Starved,
+    BoostToward, Charge, CompSpec, CompSpecConfig, Convolution, ConvolutionConfig, Foldiak, FoldiakConfig,
+    ImageSize, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, Learned, Learning,
+    LearningRule, MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling,
+    PoolingConfig, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
+    Stack, Standardize, StandardizeConfig, Starved, Triangle, TriangleConfig,
 };
 use hebbian_training::Generator;
 
@@ -91,6 +92,30 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         vec![Box::new(multi_winner(1)?), Box::new(invariance(70, RowSize::Sum, 2.0, 1)?)],
         Learning::Online,
     )?;
+    let image = ImageSize::new(6, 5, 5);
+    let convolution = || {
+        let config = SoftHebbConfig { units: 8, ..Default::default() };
+        let rule = SoftHebb::new(config, 6 * 3 * 3, &mut draws(), device)?;
+        Convolution::new(Box::new(rule), ConvolutionConfig::new(image, 3))
+    };
+    let krotov_hopfield_patches = {
+        let config = KrotovHopfieldConfig { units: 9, p: 2.0, k: 2, ..Default::default() };
+        let rule = KrotovHopfield::new(config, 6 * 3 * 3, &mut draws(), device)?;
+        let patches = ConvolutionConfig::new(image, 3).with_padding(Padding::None).with_stride(2);
+        Convolution::new(Box::new(rule), patches.with_patches(PatchNorm::UnitLength))?
+    };
+    let deep = {
+        let standardize = StandardizeConfig { input: image };
+        let filters = convolution()?.output();
+        let pooling = PoolingConfig { input: filters, kind: Pool::Max, kernel: 4, stride: 2, padding: 1 };
+        let rules: Vec<Box<dyn LearningRule>> = vec![
+            Box::new(Standardize::new(standardize, INPUTS, &mut draws(), device)?),
+            Box::new(convolution()?),
+            Box::new(Triangle::of(TriangleConfig { input: filters, power: 0.7 })?),
+            Box::new(Pooling::of(pooling)?),
+        ];
+        Stack::new(rules, Learning::Online)?
+    };
     let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
         ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &gray),
         ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &gray),
@@ -114,6 +139,9 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
             &binary,
         ),
         ("stack", Box::new(stack), &gray),
+        ("convolution", Box::new(convolution()?), &gray),
+        ("Krotov-Hopfield on patches", Box::new(krotov_hopfield_patches), &gray),
+        ("convolutional stack", Box::new(deep), &gray),
     ];
     Ok(cases.into_iter().map(|(name, rule, inputs)| Case { name, rule, inputs: inputs.clone() }).collect())
 }
