@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use candle_core::Tensor;
 use hebbian::{Ended, Event, LearningRule};
 use hebbian_plots::{Film, ReceptiveFields, Scale};
 use hebbian_training::{Observer, replace_file};
@@ -52,7 +53,8 @@ impl FilmRecorder {
 
     fn record<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
         let title = format!("{}, step {step} of {}", rule.name(), self.steps);
-        let fields = ReceptiveFields::new(&rule.weights()?, self.image, (10, 10));
+        let (weights, image) = receptive_fields(rule, self.image)?;
+        let fields = ReceptiveFields::new(&weights, image, (10, 10));
         let fields = fields.scale(Scale::PerUnit).few_colors().width(WIDTH).title(title);
         Ok(self.film.push(&fields.draw()?)?)
     }
@@ -64,6 +66,21 @@ impl FilmRecorder {
         }
         Ok(())
     }
+}
+
+/// The weights of a rule on images of the height and width `image`, and the height and width of what each unit sees: the
+/// image, or a square patch of it. The planes of a patch in color lie pixel by pixel.
+pub fn receptive_fields(rule: &dyn LearningRule, image: (usize, usize)) -> Result<(Tensor, (usize, usize))> {
+    let weights = rule.weights()?;
+    let (units, inputs) = weights.dims2()?;
+    if inputs.is_multiple_of(image.0 * image.1) {
+        return Ok((weights, image));
+    }
+    let square = |channels: &usize| (inputs / channels).isqrt().pow(2) * channels == inputs;
+    let channels = [1, 3].into_iter().find(square).context("weights that are no square patches")?;
+    let pixels = weights.reshape((units, channels, inputs / channels))?.transpose(1, 2)?.contiguous()?;
+    let side = (inputs / channels).isqrt();
+    Ok((pixels.flatten_from(1)?, (side, side)))
 }
 
 impl<R: LearningRule> Observer<Event<'_, R>> for FilmRecorder {

@@ -72,6 +72,7 @@ pub use data::{Data, Subject, dataset, dataset_named, split};
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main, tool};
 pub use feature_file::{FeatureFile, Precision};
+pub use film::receptive_fields;
 pub use image_set::ImageSet;
 pub use metrics::{Metric, Metrics, Phase};
 pub use progress::{LearningBar, Progress};

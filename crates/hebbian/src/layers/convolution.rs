@@ -257,9 +257,9 @@ impl LearningRule for Convolution {
         self.rule.prepare(&self.first_patches(inputs)?)
     }
 
-    /// With the patches of the first images.
+    /// `inputs` are those that it is given, and not patches: in a stack, those of the lowest rule.
     fn begin_epoch(&mut self, epoch: usize, inputs: &Tensor) -> Result<()> {
-        self.rule.begin_epoch(epoch, &self.first_patches(inputs)?)
+        self.rule.begin_epoch(epoch, inputs)
     }
 
     fn set_rate_scale(&mut self, scale: f64) {

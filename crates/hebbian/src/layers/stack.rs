@@ -157,14 +157,21 @@ impl Stack {
         Some(ends.filter(|&end| end <= self.epoch).count())
     }
 
-    /// Lets all rules learn from `inputs`, and says what the highest has to report. If one fails, those below it take their
+    /// Lets all rules learn from `inputs`, and says what the highest has to report, and what the highest that measures has
+    /// measured. If one fails, those below it take their
     /// steps back; away from the CPU none does.
     fn learn_all(&mut self, inputs: &Tensor) -> Result<Learned> {
         let mut learned: Option<Learned> = None;
         for layer in 0..self.rules.len() {
             let seen = learned.as_ref().map_or(inputs, |below| &below.output);
             match self.rules[layer].learn(seen) {
-                Ok(step) => learned = Some(step),
+                Ok(mut step) => {
+                    // What learns nothing measures nothing.
+                    if step.measures.is_empty() {
+                        step.measures = learned.map(|below| below.measures).unwrap_or_default();
+                    }
+                    learned = Some(step);
+                }
                 Err(error) => {
                     if inputs.device().is_cpu() {
                         self.take_back(layer)?;

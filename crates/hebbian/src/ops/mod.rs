@@ -35,7 +35,7 @@ pub(crate) use row_norms::LENGTH_FLOOR;
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
 pub(crate) use running_average::running_average_from;
-pub(crate) use signed_power::refresh_signed_power;
+pub(crate) use signed_power::{raise_row, refresh_signed_power};
 pub(crate) use top_k::rank_row;
 pub use top_k::top_k;
 pub(crate) use total::total;

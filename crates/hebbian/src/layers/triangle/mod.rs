@@ -7,6 +7,8 @@
 //! Source: A. Coates, H. Lee, A. Y. Ng, "An analysis of single-layer networks in unsupervised feature learning" (2011), whose
 //! k-means triangle it generalizes; A. Journé et al. (2023).
 
+mod cpu;
+
 use candle_core::{Result, Tensor};
 use hebbian_training::Parameters;
 use schemars::JsonSchema;
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
 use crate::ops::refresh_signed_power;
+use cpu::Raised;
 
 /// The parameters of a [`Triangle`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +47,15 @@ impl FixedLayer for TriangleConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        match images.device().is_cpu() {
+            true => images.apply_op1_no_bwd(&Raised { power: self.power }),
+            false => self.graph(images),
+        }
+    }
+}
+
+impl TriangleConfig {
+    fn graph(&self, images: &Tensor) -> Result<Tensor> {
         let above = images.broadcast_sub(&images.mean_keepdim(1)?)?.relu()?;
         if self.power == 1.0 {
             return Ok(above);
@@ -60,6 +72,20 @@ mod tests {
     use super::*;
     use candle_core::Device;
     use candle_nn::Module;
+    use hebbian_training::Generator;
+
+    #[test]
+    fn kernel_and_graph_agree() -> Result<()> {
+        let images = Generator::new(0, "images").normal((3, 5 * 4 * 6), 0.0, 5.0, &Device::Cpu)?;
+        let images = images.reshape((3, 5, 4, 6))?;
+        for power in [0.7, 1.0, 1.4, 2.0] {
+            let config = TriangleConfig { input: ImageSize::new(5, 4, 6), power };
+            let (kernel, graph) = (config.apply(&images)?, config.graph(&images)?);
+            let off = (kernel - graph)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(off < 1e-4, "{power}: {off}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn what_is_above_the_mean_of_the_channels_is_raised() -> Result<()> {

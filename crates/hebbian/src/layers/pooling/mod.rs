@@ -1,5 +1,7 @@
 //! The largest or the mean response of a neighborhood.
 
+mod cpu;
+
 use candle_core::{Result, Tensor};
 use hebbian_training::{Invalid, Parameters};
 use schemars::JsonSchema;
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
+use cpu::Pooled;
 
 /// The parameters of a [`Pooling`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +62,15 @@ impl FixedLayer for PoolingConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        match images.device().is_cpu() {
+            true => images.apply_op1_no_bwd(&Pooled { config: self, output: self.output() }),
+            false => self.graph(images),
+        }
+    }
+}
+
+impl PoolingConfig {
+    fn graph(&self, images: &Tensor) -> Result<Tensor> {
         let (kernel, stride) = ((self.kernel, self.kernel), (self.stride, self.stride));
         let padded = |value| pad(&pad(images, 2, self.padding, value)?, 3, self.padding, value);
         match self.kind {
@@ -83,6 +95,8 @@ mod tests {
     use super::*;
     use candle_core::Device;
     use candle_nn::Module;
+    use hebbian_training::Generator;
+    use proptest::prelude::*;
 
     fn pooled(kind: Pool, kernel: usize, padding: usize) -> Result<Vec<f32>> {
         let input = ImageSize::new(1, 4, 4);
@@ -99,6 +113,26 @@ mod tests {
         // Nine of the sixteen places of each neighborhood are in the image.
         assert_eq!(pooled(Pool::Average, 4, 1)?, [-15.0, -14.0, -11.0, -10.0].map(|mean| mean * 9.0 / 16.0));
         Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn kernel_and_graph_agree(
+            height in 3usize..9, width in 3usize..9, kernel in 1usize..4, stride in 1usize..4, padding in 0usize..4,
+            kind in prop::sample::select(vec![Pool::Max, Pool::Average]),
+        ) {
+            let padding = padding.min(kernel - 1);
+            let config = PoolingConfig { input: ImageSize::new(3, height, width), kind, kernel, stride, padding };
+            let draws = &mut Generator::new(0, "images");
+            let images = draws.normal((6, height * width), 0.0, 1.0, &Device::Cpu).unwrap();
+            let images = images.reshape((2, 3, height, width)).unwrap();
+            let (kernel, graph) = (config.apply(&images).unwrap(), config.graph(&images).unwrap());
+            prop_assert_eq!(kernel.dims(), graph.dims());
+            let off = (kernel - graph).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            prop_assert!(off < 1e-6, "{}", off);
+        }
     }
 
     #[test]
