@@ -166,7 +166,8 @@ impl Settings {
     pub fn read<P: Parameters>(&self) -> Result<P, Invalid> {
         let value = build(&self.schema, &self.values, "")?.unwrap_or_default();
         serde_path_to_error::deserialize(value).map_err(|error| {
-            let field = error.path().to_string();
+            // An item of a list is part of its setting.
+            let field = error.path().to_string().split('[').next().unwrap_or_default().to_owned();
             let value = self.values.get(&field).map_or_else(|| "not read".to_owned(), shown);
             let allowed = self.get(&field).map(|setting| allowed(&setting.schema));
             Invalid { field, value, allowed: allowed.unwrap_or_else(|| error.inner().to_string()) }

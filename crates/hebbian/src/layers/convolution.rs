@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::images::ImageSize;
 use super::patches::{Padding, Windows, patches};
+use super::planes::Planes;
 use super::stack::StackedRule;
 use crate::Registry;
 use crate::rule::{Learned, LearningRule};
@@ -194,8 +195,11 @@ impl Convolution {
     /// Planes of what the rule made of patches, `(batch, units · rows · columns)`.
     fn planes(&self, responses: &Tensor) -> Result<Tensor> {
         let (places, units) = responses.dims2()?;
-        let batch = places / self.output.positions();
-        responses.reshape((batch, self.output.positions(), units))?.transpose(1, 2)?.flatten_from(1)
+        let (positions, batch) = (self.output.positions(), places / self.output.positions());
+        match responses.device().is_cpu() {
+            true => responses.contiguous()?.apply_op1_no_bwd(&Planes { positions }),
+            false => responses.reshape((batch, positions, units))?.transpose(1, 2)?.flatten_from(1),
+        }
     }
 
     /// The winners of patches `(patches, winners)` as units of the planes, `(batch, winners · rows · columns)`.

@@ -5,6 +5,7 @@ pub mod fixed;
 pub mod images;
 pub mod interleaved;
 pub mod patches;
+mod planes;
 pub mod pooling;
 pub mod stack;
 pub mod standardize;

@@ -55,7 +55,7 @@ fn average_plane(pooled: &mut [f32], plane: &[f32], config: &PoolingConfig, widt
     pooled.iter_mut().for_each(|sum| *sum *= share);
 }
 
-/// Folds the places of each neighborhood that lie in the plane, row by row.
+/// Folds the places of each neighborhood that lie in the plane: its rows into one, and that row.
 #[inline(always)]
 fn fold_plane(
     pooled: &mut [f32],
@@ -70,17 +70,16 @@ fn fold_plane(
         let start = (at * stride).saturating_sub(padding).min(side);
         (start, (at * stride + kernel).saturating_sub(padding).min(side))
     };
+    let mut columns = vec![first; input.width];
     for (row, pooled) in pooled.chunks_mut(width).enumerate() {
         let (top, bottom) = inside(row, input.height);
+        columns.fill(first);
+        for line in plane[top * input.width..bottom * input.width].chunks(input.width) {
+            columns.iter_mut().zip(line).for_each(|(value, &other)| *value = fold(*value, other));
+        }
         for (column, pooled) in pooled.iter_mut().enumerate() {
             let (left, right) = inside(column, input.width);
-            let mut value = first;
-            for row in top..bottom {
-                for &other in &plane[row * input.width..][left..right] {
-                    value = fold(value, other);
-                }
-            }
-            *pooled = value;
+            *pooled = columns[left..right].iter().fold(first, |value, &other| fold(value, other));
         }
     }
 }

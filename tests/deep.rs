@@ -1,0 +1,83 @@
+//! The example `deep` from its command line to the files that it leaves, at a small size.
+
+mod example;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use example::{Example, results};
+use hebbian::{Convolution, Registry, SoftHebb, Stack};
+use hebbian_datasets::{Dataset, SplitSizes};
+use hebbian_model::Model;
+
+const EXAMPLE: Example = Example {
+    name: "deep",
+    small: &[
+        "--units=8,12",
+        "--train-size=400",
+        "--validation-size=100",
+        "--test-size=200",
+        "--epochs=2",
+        "--readout-epochs=15",
+        "--readout-learning-rate=0.003",
+    ],
+};
+
+#[test]
+fn each_depth_is_read_out_beside_random_filters() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    let table = EXAMPLE.succeed(&out, &[])?;
+    let (rows, _) = results(&out)?;
+    let models: Vec<&str> = rows.iter().filter_map(|row| row["model"].as_str()).collect();
+    assert_eq!(models, ["soft-hebb, depth 1", "soft-hebb, depth 2", "random, depth 1", "random, depth 2"]);
+    for (row, features) in rows.iter().zip([8 * 14 * 14, 12 * 7 * 7, 8 * 14 * 14, 12 * 7 * 7]) {
+        assert_eq!(row["units"], features);
+        assert!(row["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.5), "{row}");
+    }
+    assert!(table.contains("learn s"), "{table}");
+    for png in ["weights", "accuracy", "confusion"].map(|name| format!("{name}.png")) {
+        assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
+    }
+    assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
+    Ok(())
+}
+
+#[test]
+fn the_network_is_loaded_from_its_checkpoint_with_the_accuracy_that_was_reported() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    EXAMPLE.succeed(&out, &[])?;
+    let model = Model::load(&out.join("checkpoint.safetensors"), &Registry::builtin(), &Device::Cpu)?;
+    let stack = model.rule().downcast_ref::<Stack>().context("a stack")?;
+    let convolution = stack.rules()[2].downcast_ref::<Convolution>().context("a convolution")?;
+    assert!(convolution.rule().downcast_ref::<SoftHebb>().is_some());
+
+    let sizes = SplitSizes { train: Some(400), validation: 100, test: Some(200) };
+    let test = Dataset::mnist()?.split(sizes)?.test;
+    let (answers, labels) = (model.predict(test.images())?, test.labels().to_vec1::<u32>()?);
+    let right = answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
+    let (rows, _) = results(&out)?;
+    let reported = rows[1]["test_accuracy"].as_f64().context("an accuracy")?;
+    assert!((reported - right as f64 / 200.0).abs() < 0.011, "{right} of 200, {reported} reported");
+    Ok(())
+}
+
+#[test]
+fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
+    EXAMPLE.check_that_killing_makes_no_difference(&[0, 1, 2, 4, 6])
+}
+
+#[test]
+fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
+    EXAMPLE.check_refusals(&[
+        (&["--units=8,0"], &["--units is 0", "at least 1"]),
+        (&["--units=8"], &["--kernels is 2 values", "one value for each of 1 layers"]),
+        (&["--kernels=5,40"], &["kernel = 40", "at most 27"]),
+        (&["--pools=max:4:2:1,middle:2:2:0"], &["--pools", "max or average:KERNEL:STRIDE:PADDING"]),
+        (&["--pools=max:4:2:1,max:2:2:2"], &["padding = 2", "less than a neighborhood"]),
+        (&["--batch-size=401"], &["--batch-size is 401", "1 to the training images (400)"]),
+        (&["--rate-exponent=-1"], &["--rate-exponent is -1", "at least 0"]),
+    ])
+}
