@@ -10,7 +10,8 @@ use candle_core::Tensor;
 use candle_nn::Module;
 use hebbian::{
     Convolution, ConvolutionConfig, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
-    Pooling, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig, Triangle, TriangleConfig,
+    Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig,
+    Triangle, TriangleConfig,
 };
 use hebbian_classifier::{Loss, SoftmaxRegression, confusion_matrix, encode, evaluate};
 use hebbian_experiment::{
@@ -25,8 +26,8 @@ const RANDOM: &str = "random";
 const MODELS: [&str; 2] = [SoftHebb::NAME, RANDOM];
 const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "film.gif"];
 
-/// Layers of the stack per depth: standardization, convolution, triangle, pooling.
-const PER_DEPTH: usize = 4;
+/// Layers of the stack per depth: standardization, convolution, triangle, pooling, power.
+const PER_DEPTH: usize = 5;
 /// Batches after which the running statistics of random filters are those of the data.
 const SETTLED: usize = 300;
 
@@ -97,13 +98,14 @@ impl Settings {
             let convolution = Convolution::new(Box::new(rule), patches)?;
             let output = convolution.output();
             stack.push(Box::new(convolution));
-            stack.push(Box::new(Triangle::of(TriangleConfig {
-                input: output,
-                power: self.layers.powers[layer],
-            })?));
-            let pooling = Pooling::of(self.layers.pools[layer].of(output))?;
+            // The largest value has the largest power: what is pooled first is a fourth of the work.
+            let (pool, power) = (self.layers.pools[layer], self.layers.powers[layer]);
+            let before = if pool.is_max() { 1.0 } else { power };
+            stack.push(Box::new(Triangle::of(TriangleConfig { input: output, power: before })?));
+            let pooling = Pooling::of(pool.of(output))?;
             input = pooling.output();
             stack.push(Box::new(pooling));
+            stack.push(Box::new(Power::of(PowerConfig { input, power: power / before })?));
         }
         Ok(Stack::new(stack, Learning::Online)?)
     }

@@ -60,6 +60,10 @@ pub struct PoolShape {
 }
 
 impl PoolShape {
+    pub fn is_max(self) -> bool {
+        self.kind == Pool::Max
+    }
+
     pub fn of(self, input: ImageSize) -> PoolingConfig {
         let [kernel, stride, padding] = self.sizes;
         PoolingConfig { input, kind: self.kind, kernel, stride, padding }

@@ -10,7 +10,7 @@ pub mod rule;
 mod rules;
 
 pub use hebbian_training::Parameters;
-pub use layers::{convolution, fixed, interleaved, pooling, stack, standardize, triangle};
+pub use layers::{convolution, fixed, interleaved, pooling, power, stack, standardize, triangle};
 pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, soft_hebb, spatial_pooler};
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
@@ -25,6 +25,7 @@ pub use layers::images::ImageSize;
 pub use layers::patches::Padding;
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use pooling::{Pool, Pooling, PoolingConfig};
+pub use power::{Power, PowerConfig};
 pub use registry::Registry;
 pub use rule::{Learned, LearningRule, Rule, check_finite, check_state};
 pub use soft_hebb::{SoftHebb, SoftHebbConfig, SoftHebbInit};

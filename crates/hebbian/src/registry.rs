@@ -25,8 +25,8 @@ use serde_json::Value;
 
 use crate::rule::{LearningRule, Rule};
 use crate::{
-    CompSpec, Convolution, Foldiak, Interleaved, Invariance, KrotovHopfield, MultiWinner, Pooling, SoftHebb,
-    SpatialPooler, Stack, Standardize, Triangle,
+    CompSpec, Convolution, Foldiak, Interleaved, Invariance, KrotovHopfield, MultiWinner, Pooling, Power,
+    SoftHebb, SpatialPooler, Stack, Standardize, Triangle,
 };
 
 /// The rules that a program knows by name.
@@ -78,6 +78,7 @@ impl Registry {
             .with::<Standardize>()
             .with::<Triangle>()
             .with::<Pooling>()
+            .with::<Power>()
     }
 
     /// This and the rule `R`, in place of one of the same name.

@@ -7,6 +7,7 @@ pub mod interleaved;
 pub mod patches;
 mod planes;
 pub mod pooling;
+pub mod power;
 pub mod stack;
 pub mod standardize;
 pub mod triangle;

@@ -1,0 +1,73 @@
+//! A power of each value: behind a max pooling, where a fourth of the values is left of those before it.
+
+use candle_core::{Result, Tensor};
+use hebbian_training::Parameters;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::fixed::{Fixed, FixedLayer};
+use super::images::ImageSize;
+use crate::ops::refresh_signed_power;
+
+/// The parameters of a [`Power`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PowerConfig {
+    /// The images that it takes.
+    pub input: ImageSize,
+    /// The exponent.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub power: f64,
+}
+
+/// `sign(x) |x|^power` of each value. It commutes with max pooling where no value is negative, to the bit.
+pub type Power = Fixed<PowerConfig>;
+
+impl Parameters for PowerConfig {}
+
+impl FixedLayer for PowerConfig {
+    const NAME: &'static str = "power";
+
+    fn input(&self) -> ImageSize {
+        self.input
+    }
+
+    fn output(&self) -> ImageSize {
+        self.input
+    }
+
+    fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        let rows = images.reshape((images.dim(0)? * self.input.channels, self.input.positions()))?;
+        let powers = rows.zeros_like()?;
+        refresh_signed_power(&powers, &rows, self.power, None)?;
+        powers.reshape(images.shape())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pool, Pooling, PoolingConfig, Triangle, TriangleConfig};
+    use candle_core::Device;
+    use candle_nn::Module;
+    use hebbian_training::Generator;
+
+    #[test]
+    fn behind_a_max_pooling_it_gives_the_bits_that_it_gives_before() -> Result<()> {
+        let input = ImageSize::new(5, 6, 8);
+        let images = Generator::new(0, "images").normal((3, input.values()), 0.0, 5.0, &Device::Cpu)?;
+        let pooling =
+            Pooling::of(PoolingConfig { input, kind: Pool::Max, kernel: 4, stride: 2, padding: 1 })?;
+        for power in [0.7, 1.4, 2.0] {
+            let before = Triangle::of(TriangleConfig { input, power })?;
+            let (triangle, after) = (
+                Triangle::of(TriangleConfig { input, power: 1.0 })?,
+                Power::of(PowerConfig { input: pooling.output(), power })?,
+            );
+            let first = pooling.forward(&before.forward(&images)?)?;
+            let last = after.forward(&pooling.forward(&triangle.forward(&images)?)?)?;
+            assert_eq!(first.to_vec2::<f32>()?, last.to_vec2::<f32>()?, "{power}");
+        }
+        Ok(())
+    }
+}
