@@ -25,15 +25,24 @@ const EXAMPLE: Example = Example {
 };
 
 #[test]
-fn each_depth_is_read_out_beside_random_filters() -> Result<()> {
+fn each_depth_is_read_out_beside_the_hard_competition_and_random_filters() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
     let table = EXAMPLE.succeed(&out, &[])?;
     let (rows, _) = results(&out)?;
     let models: Vec<&str> = rows.iter().filter_map(|row| row["model"].as_str()).collect();
-    assert_eq!(models, ["soft-hebb, depth 1", "soft-hebb, depth 2", "random, depth 1", "random, depth 2"]);
-    for (row, features) in rows.iter().zip([8 * 14 * 14, 12 * 7 * 7, 8 * 14 * 14, 12 * 7 * 7]) {
-        assert_eq!(row["units"], features);
+    let models: Vec<(&str, usize)> =
+        models.into_iter().zip(rows.iter().map(|row| row["units"].as_u64().unwrap_or(0) as usize)).collect();
+    let mut expected = Vec::new();
+    for names in [
+        ["soft-hebb, depth 1", "soft-hebb, depth 2"],
+        ["hard-wta, depth 1", "hard-wta, depth 2"],
+        ["random, depth 1", "random, depth 2"],
+    ] {
+        expected.extend(names.into_iter().zip([8 * 14 * 14, 12 * 7 * 7]));
+    }
+    assert_eq!(models, expected);
+    for row in &rows {
         assert!(row["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.5), "{row}");
     }
     assert!(table.contains("learn s"), "{table}");

@@ -22,12 +22,15 @@ use hebbian_training::Generator;
 
 use settings::Settings;
 
+const HARD: &str = "hard-wta";
 const RANDOM: &str = "random";
-const MODELS: [&str; 2] = [SoftHebb::NAME, RANDOM];
+const MODELS: [&str; 3] = [SoftHebb::NAME, HARD, RANDOM];
 const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "film.gif"];
 
 /// Layers of the stack per depth: standardization, convolution, triangle, pooling, power.
 const PER_DEPTH: usize = 5;
+/// An inverse temperature at which the winner takes all.
+const FROZEN: f64 = 1e6;
 /// Batches after which the running statistics of random filters are those of the data.
 const SETTLED: usize = 300;
 
@@ -43,7 +46,7 @@ impl Experiment for Settings {
     fn run(self, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, SoftHebb::NAME, |device| {
             let data = Data::load(&self, &self.data, steering.quiet, device)?;
-            self.network(&data, 0, device)?;
+            self.network(&data, RunKey { seed: 0, name: RANDOM }, device)?;
             Ok(data)
         })?;
         for seed in self.run.all_seeds() {
@@ -78,9 +81,9 @@ impl Settings {
         self.layers.units.len()
     }
 
-    /// The network for images of `data` before any learning.
-    fn network(&self, data: &Data, seed: u64, device: &candle_core::Device) -> Result<Stack> {
-        let mut draws = Generator::new(seed, Self::NAME);
+    /// The network for images of `data` before any learning, with the same filters for all models of a seed.
+    fn network(&self, data: &Data, key: RunKey<'_>, device: &candle_core::Device) -> Result<Stack> {
+        let mut draws = Generator::new(key.seed, Self::NAME);
         let mut input = ImageSize::new(data.shape.channels, data.shape.height, data.shape.width);
         let mut stack: Vec<Box<dyn LearningRule>> =
             vec![Box::new(Interleaved::of(InterleavedConfig { output: input })?)];
@@ -88,7 +91,10 @@ impl Settings {
             let config = SoftHebbConfig {
                 units: self.layers.units[layer],
                 learning_rate: self.layers.learning_rates[layer],
-                inverse_temperature: self.layers.inverse_temperatures[layer],
+                inverse_temperature: match key.name {
+                    HARD => FROZEN,
+                    _ => self.layers.inverse_temperatures[layer],
+                },
                 ..self.rule.clone()
             };
             let patches = ConvolutionConfig::new(input, self.layers.kernels[layer]);
@@ -115,7 +121,7 @@ impl Settings {
         if names.iter().all(|name| session.has(RunKey { name, ..key })) {
             return Ok(());
         }
-        let mut stack = self.network(&session.data, key.seed, &session.device)?;
+        let mut stack = self.network(&session.data, key, &session.device)?;
         let mut fit = session.begin(key, &mut stack, &self.fit)?;
         match key.name {
             RANDOM => self.settle(session, &mut stack)?,
