@@ -83,6 +83,12 @@ pub trait LearningRule: Module + Any + Send + Sync {
         self.state()
     }
 
+    /// Whether a step on inputs of the right size can fail. Above a layer that has nothing to learn no step need be taken
+    /// back.
+    fn can_fail(&self) -> bool {
+        true
+    }
+
     /// Whether [`undo`](Self::undo) can take the last step back. Where it cannot, an online stack copies the rule's tensors
     /// before each step.
     fn can_undo(&self) -> bool {

@@ -100,6 +100,10 @@ impl<L: FixedLayer> LearningRule for Fixed<L> {
         Ok(State::new())
     }
 
+    fn can_fail(&self) -> bool {
+        false
+    }
+
     fn can_undo(&self) -> bool {
         true
     }

@@ -183,9 +183,11 @@ impl Stack {
         learned.ok_or_else(|| candle_core::Error::msg(NO_RULES))
     }
 
-    /// Keeps what `take_back` needs of the rules that cannot undo a step, but of the last, above which none can fail.
+    /// Keeps what `take_back` needs of the rules that cannot undo a step and have one above them that can fail.
     fn keep(&mut self) -> Result<()> {
-        let kept = self.rules.iter().zip(&mut self.before).filter(|(rule, _)| !rule.can_undo());
+        let last = self.rules.iter().rposition(|rule| rule.can_fail()).unwrap_or(0);
+        let below = self.rules.iter().zip(&mut self.before).take(last);
+        let kept = below.filter(|(rule, _)| !rule.can_undo());
         for (rule, before) in kept {
             copy_into(before, rule.tensors()?)?;
         }

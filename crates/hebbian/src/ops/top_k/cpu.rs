@@ -75,6 +75,9 @@ fn bound(row: &[f32], k: usize) -> f32 {
         maxima.iter_mut().zip(chunk).for_each(|(most, &value)| *most = larger(*most, value));
     }
     maxima.iter_mut().zip(rest).for_each(|(most, &value)| *most = larger(*most, value));
+    if k == 1 {
+        return maxima.into_iter().fold(f32::NEG_INFINITY, larger);
+    }
     let (_, bound, _) = maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
     *bound
 }
