@@ -136,7 +136,7 @@ fn it_is_loaded_through_a_registry_that_knows_it_and_by_no_other() -> Result<()>
     let loaded = loaded.downcast_ref::<Sanger>().context("it is what it was")?;
     assert_eq!(loaded.weights()?.to_vec2::<f32>()?, rule.weights()?.to_vec2::<f32>()?);
     let refused = Registry::builtin().from_checkpoint(&checkpoint).err().context("unknown")?.to_string();
-    assert!(refused.starts_with("rule `sanger` is unknown; known: comp-spec, foldiak"), "{refused}");
+    assert!(refused.starts_with("rule `sanger` is unknown; known: comp-spec, convolution"), "{refused}");
     Ok(())
 }
 
