@@ -70,24 +70,38 @@ impl FixedLayer for PoolingConfig {
 }
 
 impl PoolingConfig {
+    /// Folds the rows of each neighborhood, then its columns. Of a maximum the outermost row, repeated, is as good as what
+    /// lies beyond it, since a neighborhood is wider than its padding.
     fn graph(&self, images: &Tensor) -> Result<Tensor> {
-        let (kernel, stride) = ((self.kernel, self.kernel), (self.stride, self.stride));
-        let padded = |value| pad(&pad(images, 2, self.padding, value)?, 3, self.padding, value);
+        let share = 1.0 / (self.kernel * self.kernel) as f64;
         match self.kind {
-            Pool::Max => padded(f32::NEG_INFINITY)?.max_pool2d_with_stride(kernel, stride),
-            Pool::Average => padded(0.0)?.avg_pool2d_with_stride(kernel, stride),
+            Pool::Max => self.folded(&self.folded(images, 2, |a, b| a.maximum(b))?, 3, |a, b| a.maximum(b)),
+            Pool::Average => {
+                let padding = self.padding;
+                let padded =
+                    images.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+                let add = |sum: &Tensor, other: &Tensor| sum + other;
+                self.folded(&self.folded(&padded, 2, add)?, 3, add)? * share
+            }
         }
     }
-}
 
-fn pad(images: &Tensor, dim: usize, pixels: usize, value: f32) -> Result<Tensor> {
-    if pixels == 0 {
-        return images.contiguous();
+    fn folded(
+        &self,
+        images: &Tensor,
+        dim: usize,
+        fold: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let (side, output) = (images.dim(dim)?, self.output());
+        let count = if dim == 2 { output.height } else { output.width };
+        let padding = if self.kind == Pool::Max { self.padding } else { 0 };
+        let line = |from: usize| {
+            let at = (0..count)
+                .map(|place| (place * self.stride + from).saturating_sub(padding).min(side - 1) as u32);
+            images.index_select(&Tensor::new(at.collect::<Vec<_>>(), images.device())?, dim)
+        };
+        (1..self.kernel).try_fold(line(0)?, |folded, from| fold(&folded, &line(from)?))
     }
-    let mut shape = images.dims().to_vec();
-    shape[dim] = pixels;
-    let edge = Tensor::full(value, shape, images.device())?;
-    Tensor::cat(&[&edge, images, &edge], dim)?.contiguous()
 }
 
 #[cfg(test)]
