@@ -9,14 +9,14 @@ use candle_nn::Module;
 use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Parameters, Rule};
 use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression, SoftmaxRegression,
-    confusion_matrix, encode, evaluate, random_images, random_projection,
+    random_images, random_projection,
 };
 use hebbian_experiment::codes::quantiles;
 use hebbian_experiment::{
     Data, DataSettings, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject,
 };
 use hebbian_model::{Encoding, FeatureWeights};
-use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
+use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
 use hebbian_training::{Generator, Invalid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,8 @@ impl Settings {
         if session.is_primary(key) {
             let weights = model.rule().weights()?;
             session.draw("weights.png", &units(session, &weights, "Krotov-Hopfield")?)?;
-            session.draw("confusion.png", &confusion(session, model.encoder(), &readout)?)?;
+            session
+                .draw("confusion.png", &session.confusion(model.encoder(), &readout, "Krotov-Hopfield")?)?;
         }
         let learn_seconds = Some(session.metrics.seconds(key, Phase::Learn));
         Ok(Row { learn_seconds, learn_epochs: Some(self.fit.epochs), ..row })
@@ -223,14 +224,6 @@ fn norms(event: &Event<'_, KrotovHopfield>, line: &mut Map<String, Value>) -> Re
 /// Each unit on its own scale: a few that never converge would otherwise set the scale for all.
 fn units(session: &Session, weights: &Tensor, name: &str) -> Result<Picture> {
     Ok(ReceptiveFields::overview(weights, session.data.image(), name).scale(Scale::PerUnit).draw()?)
-}
-
-fn confusion(session: &Session, features: &dyn Module, readout: &SoftmaxRegression) -> Result<Picture> {
-    let test = &session.data.test;
-    let test = test.with_inputs(encode(features, test.inputs())?)?;
-    let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
-    let counts = confusion_matrix(test.labels(), &predictions, session.data.classes)?;
-    Ok(ConfusionMatrix::new(&counts).title("Krotov-Hopfield on the test images").draw()?)
 }
 
 fn main() -> ExitCode {

@@ -1,5 +1,5 @@
 //! A convolutional network that learns from every image once, without labels and without a gradient, and what each of its
-//! depths is worth to a linear classifier, beside the same network with the filters that it began with.
+//! depths is worth to a linear classifier, beside the same network under hard competition and with the filters that it began with.
 
 mod settings;
 
@@ -9,15 +9,15 @@ use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::Module;
 use hebbian::{
-    Convolution, ConvolutionConfig, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
-    Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig,
-    Triangle, TriangleConfig,
+    Convolution, ConvolutionConfig, Fit, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
+    Pooling, Power, PowerConfig, Registry, Rule, SoftHebb, SoftHebbConfig, Stack, StackConfig, Standardize,
+    StandardizeConfig, Triangle, TriangleConfig,
 };
-use hebbian_classifier::{Loss, SoftmaxRegression, confusion_matrix, encode, evaluate};
+use hebbian_classifier::SoftmaxRegression;
 use hebbian_experiment::{
     Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
 };
-use hebbian_plots::{ConfusionMatrix, Curves, Picture, ReceptiveFields, Scale, Series};
+use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
 use hebbian_training::Generator;
 
 use settings::Settings;
@@ -30,7 +30,7 @@ const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "fi
 /// Layers of the stack per depth: standardization, convolution, triangle, pooling, power.
 const PER_DEPTH: usize = 5;
 /// An inverse temperature at which the winner takes all.
-const FROZEN: f64 = 1e6;
+const WINNER_TAKES_ALL: f64 = 1e6;
 /// Batches after which the running statistics of random filters are those of the data.
 const SETTLED: usize = 300;
 
@@ -92,7 +92,7 @@ impl Settings {
                 units: self.layers.units[layer],
                 learning_rate: self.layers.learning_rates[layer],
                 inverse_temperature: match key.name {
-                    HARD => FROZEN,
+                    HARD => WINNER_TAKES_ALL,
                     _ => self.layers.inverse_temperatures[layer],
                 },
                 ..self.rule.clone()
@@ -127,35 +127,47 @@ impl Settings {
             RANDOM => self.settle(session, &mut stack)?,
             _ => session.learn(key, &mut fit, &mut stack, |_, _| Ok(()))?,
         }
-        let seconds = (key.name != RANDOM).then(|| session.metrics.seconds(key, Phase::Learn));
-        let mut readout = None;
         for (name, depth) in names.iter().zip(1..) {
-            session.row(RunKey { name, ..key }, |session| {
-                let (row, trained) = self.read_out(session, RunKey { name, ..key }, &stack, depth)?;
-                readout = Some(trained);
-                let learn_epochs = seconds.map(|_| self.fit.epochs);
+            let of_depth = RunKey { name, ..key };
+            session.row(of_depth, |session| {
+                let (row, readout, scale) = self.read_out(session, of_depth, &stack, depth)?;
+                if depth == self.depths() && session.is_primary(key) {
+                    self.keep(session, key, (&stack, &fit), (&readout, scale))?;
+                }
+                let learned = key.name != RANDOM;
                 Ok(Row {
                     model: format!("{}, depth {depth}", key.name),
-                    learn_seconds: seconds,
-                    learn_epochs,
+                    learn_seconds: learned.then(|| session.metrics.seconds(key, Phase::Learn)),
+                    learn_epochs: learned.then_some(self.fit.epochs),
                     ..row
                 })
             })?;
         }
-        if let Some((readout, scale)) = readout.filter(|_| session.is_primary(key)) {
-            let (weights, image) = receptive_fields(&stack, session.data.image())?;
-            let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
-            session.draw("weights.png", &fields.scale(Scale::PerUnit).draw()?)?;
-            let depth = Depth { stack: &stack, layers: 1 + PER_DEPTH * self.depths(), scale };
-            session.draw("confusion.png", &confusion(session, &depth, &readout)?)?;
-            // What the readout multiplied is what the stack gives, scaled.
-            let mut state = readout.state()?;
-            if let Some(weight) = state.get_mut("weight") {
-                *weight = (&*weight * scale)?;
-            }
-            session.model(stack, &fit)?.with_readout(&state)?.save(&session.checkpoint_path(key))?;
-        }
         Ok(())
+    }
+
+    /// Draws the network and saves it with the readout of its full depth, which sees features times `scale`.
+    fn keep(
+        &self,
+        session: &Session,
+        key: RunKey<'_>,
+        (stack, fit): (&Stack, &Fit),
+        (readout, scale): (&SoftmaxRegression, f64),
+    ) -> Result<()> {
+        let (weights, image) = receptive_fields(stack, session.data.image())?;
+        let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
+        session.draw("weights.png", &fields.scale(Scale::PerUnit).draw()?)?;
+        let features = Depth { stack, layers: 1 + PER_DEPTH * self.depths(), scale };
+        session.draw("confusion.png", &session.confusion(&features, readout, "SoftHebb")?)?;
+        let registry = Registry::builtin();
+        let config: StackConfig = serde_json::from_value(stack.config())?;
+        let model = session.model(Stack::from_state(config, stack.state()?, &registry)?, fit)?;
+        // A model's readout sees the features as the stack gives them.
+        let mut state = readout.state()?;
+        if let Some(weight) = state.get_mut("weight") {
+            *weight = (&*weight * scale)?;
+        }
+        Ok(model.with_readout(&state)?.save(&session.checkpoint_path(key))?)
     }
 
     /// Lets the running statistics of a network come to those of the images; its filters stay as they are.
@@ -175,7 +187,7 @@ impl Settings {
         key: RunKey<'_>,
         stack: &Stack,
         depth: usize,
-    ) -> Result<(Row, (SoftmaxRegression, f64))> {
+    ) -> Result<(Row, SoftmaxRegression, f64)> {
         let layers = 1 + PER_DEPTH * depth;
         let some = session.data.train.inputs().narrow(0, 0, session.data.train.len().min(1000))?;
         let features = stack.below(layers, &some)?;
@@ -183,7 +195,7 @@ impl Settings {
         let depth = Depth { stack, layers, scale: 0.5 / size.max(1e-12) };
         let readout = SoftmaxRegression::new(features.dim(1)?, session.data.classes, &session.device)?;
         let row = session.read_out(key, &depth, &readout, &self.readout, false)?;
-        Ok((row, (readout, depth.scale)))
+        Ok((row, readout, depth.scale))
     }
 
     /// Test accuracy over depth.
@@ -200,14 +212,6 @@ impl Settings {
         });
         Ok(Curves::new("What each depth is worth", ("layers", "test accuracy"), series).draw()?)
     }
-}
-
-fn confusion(session: &Session, features: &dyn Module, readout: &SoftmaxRegression) -> Result<Picture> {
-    let test = &session.data.test;
-    let test = test.with_inputs(encode(features, test.inputs())?)?;
-    let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
-    let counts = confusion_matrix(test.labels(), &predictions, session.data.classes)?;
-    Ok(ConfusionMatrix::new(&counts).title("SoftHebb on the test images").draw()?)
 }
 
 fn main() -> ExitCode {

@@ -5,8 +5,10 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_nn::Module;
 use hebbian_classifier::{
-    DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, encode, evaluate, train,
+    DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, confusion_matrix, encode, evaluate,
+    train,
 };
+use hebbian_plots::{ConfusionMatrix, Picture};
 use serde_json::{Map, json};
 
 use crate::learning::plain;
@@ -86,6 +88,15 @@ impl Session {
         let seconds = self.metrics.seconds(key, Phase::Learn);
         let accuracies = accuracies(network, &config.loss, [Some(&train), validation.as_ref(), Some(&test)])?;
         Ok(Row { learn_seconds: Some(seconds), learn_epochs: Some(config.epochs), ..accuracies })
+    }
+
+    /// Which classes the test images are taken for, by `readout` on what `layer` makes of them.
+    pub fn confusion(&self, layer: &dyn Module, readout: &dyn Module, name: &str) -> Result<Picture> {
+        let test = &self.data.test;
+        let test = test.with_inputs(encode(layer, test.inputs())?)?;
+        let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
+        let counts = confusion_matrix(test.labels(), &predictions, self.data.classes)?;
+        Ok(ConfusionMatrix::new(&counts).title(format!("{name} on the test images")).draw()?)
     }
 
     /// Evaluates `model`, which gives class scores for images, on all three sets.

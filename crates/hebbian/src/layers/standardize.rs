@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::images::ImageSize;
+use crate::ops::{no_update, size_or_fault, unless_fault, zero_if_finite};
 use crate::rule::{Learned, LearningRule, Rule, check_finite, check_state};
 
 /// The parameters of [`Standardize`].
@@ -34,6 +35,8 @@ pub struct Standardize {
     config: StandardizeConfig,
     mean: Tensor,
     variance: Tensor,
+    /// 0, or away from the CPU not a number once a batch was not finite.
+    fault: Tensor,
 }
 
 /// Weight of the newest batch in the running means.
@@ -72,14 +75,15 @@ impl Rule for Standardize {
         let channels = config.input.channels;
         let (mean, variance) =
             (Tensor::zeros(channels, DType::F32, device)?, Tensor::ones(channels, DType::F32, device)?);
-        Ok(Self { config, mean, variance })
+        Ok(Self { config, mean, variance, fault: no_update(device)? })
     }
 
     fn from_state(config: StandardizeConfig, state: State) -> Result<Self> {
         config.validate()?;
         let channels = config.input.channels;
         check_state(&state, &[("mean", channels.into()), ("variance", channels.into())])?;
-        Ok(Self { config, mean: state["mean"].copy()?, variance: state["variance"].copy()? })
+        let (mean, variance) = (state["mean"].copy()?, state["variance"].copy()?);
+        Ok(Self { config, fault: no_update(mean.device())?, mean, variance })
     }
 }
 
@@ -117,9 +121,13 @@ impl LearningRule for Standardize {
             check_finite("variance", &variance)?;
         }
         let output = self.standardized(&images, &mean, &variance)?;
+        self.fault = size_or_fault(&(zero_if_finite(&mean)? + zero_if_finite(&variance)?)?, &self.fault)?;
         let unbiased = values as f64 / (values - 1) as f64;
-        self.mean = ((&self.mean * (1.0 - MOMENTUM))? + (mean * MOMENTUM)?)?;
-        self.variance = ((&self.variance * (1.0 - MOMENTUM))? + (variance * (MOMENTUM * unbiased))?)?;
+        let moved = |running: &Tensor, new: Tensor, share: f64| {
+            unless_fault(&self.fault, &((running * (1.0 - MOMENTUM))? + (new * share)?)?, running)
+        };
+        (self.mean, self.variance) =
+            (moved(&self.mean, mean, MOMENTUM)?, moved(&self.variance, variance, MOMENTUM * unbiased)?);
         Ok(Learned::new(output))
     }
 
@@ -137,6 +145,7 @@ impl LearningRule for Standardize {
         check_state(&state, &[("mean", channels.into()), ("variance", channels.into())])?;
         let take = |name: &str| state[name].to_device(self.mean.device())?.copy();
         (self.mean, self.variance) = (take("mean")?, take("variance")?);
+        self.fault = no_update(self.mean.device())?;
         Ok(())
     }
 }

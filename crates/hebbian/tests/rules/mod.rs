@@ -4,8 +4,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
     BoostToward, Charge, CompSpec, CompSpecConfig, Convolution, ConvolutionConfig, Foldiak, FoldiakConfig,
     ImageSize, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, Learned, Learning,
-    LearningRule, MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, RowSize, Rule, Settling,
-    SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig, Stack, Starved,
+    LearningRule, MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling,
+    PoolingConfig, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
+    Stack, Standardize, StandardizeConfig, Starved, Triangle, TriangleConfig,
 };
 use hebbian_training::Generator;
 
@@ -103,6 +104,18 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         let patches = ConvolutionConfig::new(image, 3).with_padding(Padding::None).with_stride(2);
         Convolution::new(Box::new(rule), patches.with_patches(PatchNorm::UnitLength))?
     };
+    let deep = {
+        let standardize = StandardizeConfig { input: image };
+        let filters = convolution()?.output();
+        let pooling = PoolingConfig { input: filters, kind: Pool::Max, kernel: 4, stride: 2, padding: 1 };
+        let rules: Vec<Box<dyn LearningRule>> = vec![
+            Box::new(Standardize::new(standardize, INPUTS, &mut draws(), device)?),
+            Box::new(convolution()?),
+            Box::new(Triangle::of(TriangleConfig { input: filters, power: 0.7 })?),
+            Box::new(Pooling::of(pooling)?),
+        ];
+        Stack::new(rules, Learning::Online)?
+    };
     let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
         ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &gray),
         ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &gray),
@@ -128,6 +141,7 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         ("stack", Box::new(stack), &gray),
         ("convolution", Box::new(convolution()?), &gray),
         ("Krotov-Hopfield on patches", Box::new(krotov_hopfield_patches), &gray),
+        ("convolutional stack", Box::new(deep), &gray),
     ];
     Ok(cases.into_iter().map(|(name, rule, inputs)| Case { name, rule, inputs: inputs.clone() }).collect())
 }

@@ -140,17 +140,6 @@ impl SoftHebb {
         let distance = ((&self.norms - 1.0)?.abs()? + LEAST_DISTANCE)?;
         distance.powf(self.config.rate_exponent)? * (self.config.learning_rate * self.rate_scale)
     }
-
-    /// Passes the currents upward; measures `largest_update`, the largest |Δ| before the scaling.
-    fn step(&mut self, inputs: &Tensor) -> Result<Learned> {
-        let currents = self.forward(inputs)?;
-        let activity = compete(&currents, self.config.inverse_temperature, self.config.anti_hebbian)?;
-        let step = Step { inputs, currents: &currents, activity: &activity, rates: &self.rates()? };
-        self.last_update = step.apply(&self.weights, &self.last_update)?;
-        refresh_row_norms(&self.norms, &self.weights, RowNorm::Euclidean, None)?;
-        let winners = top_k(&currents, 1)?;
-        Ok(Learned::new(currents).with_winners(winners).measured("largest_update", self.last_update.clone()))
-    }
 }
 
 impl Module for SoftHebb {
@@ -223,9 +212,16 @@ impl LearningRule for SoftHebb {
         self.rate_scale = scale;
     }
 
+    /// Passes the currents upward; measures `largest_update`, the largest |Δ| before the scaling.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_batch(inputs, self.inputs())?;
-        self.step(inputs)
+        let currents = self.forward(inputs)?;
+        let activity = compete(&currents, self.config.inverse_temperature, self.config.anti_hebbian)?;
+        let step = Step { inputs, currents: &currents, activity: &activity, rates: &self.rates()? };
+        self.last_update = step.apply(&self.weights, &self.last_update)?;
+        refresh_row_norms(&self.norms, &self.weights, RowNorm::Euclidean, None)?;
+        let winners = top_k(&currents, 1)?;
+        Ok(Learned::new(currents).with_winners(winners).measured("largest_update", self.last_update.clone()))
     }
 
     fn weights(&self) -> Result<Tensor> {
