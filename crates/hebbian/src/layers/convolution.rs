@@ -197,6 +197,7 @@ impl Convolution {
         let (places, units) = responses.dims2()?;
         let (positions, batch) = (self.output.positions(), places / self.output.positions());
         match responses.device().is_cpu() {
+            true if responses.t()?.is_contiguous() => responses.apply_op1_no_bwd(&Planes { positions }),
             true => responses.contiguous()?.apply_op1_no_bwd(&Planes { positions }),
             false => responses.reshape((batch, positions, units))?.transpose(1, 2)?.flatten_from(1),
         }

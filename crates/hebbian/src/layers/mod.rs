@@ -8,6 +8,7 @@ pub mod patches;
 mod planes;
 pub mod pooling;
 pub mod power;
+mod raise;
 pub mod stack;
 pub mod standardize;
 pub mod triangle;

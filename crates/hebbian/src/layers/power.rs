@@ -1,12 +1,15 @@
 //! A power of each value: behind a max pooling, where a fourth of the values is left of those before it.
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use hebbian_training::Parameters;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
+use super::raise::raise;
+use crate::ops::cpu::values;
 use crate::ops::refresh_signed_power;
 
 /// The parameters of a [`Power`].
@@ -37,10 +40,30 @@ impl FixedLayer for PowerConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        if images.device().is_cpu() {
+            return images.apply_op1_no_bwd(&Raised(self.power));
+        }
         let rows = images.reshape((images.dim(0)? * self.input.channels, self.input.positions()))?;
         let powers = rows.zeros_like()?;
         refresh_signed_power(&powers, &rows, self.power, None)?;
         powers.reshape(images.shape())
+    }
+}
+
+/// Values that are handed to another thread at once.
+const VALUES_PER_TASK: usize = 1 << 14;
+
+struct Raised(f64);
+
+impl CustomOp1 for Raised {
+    fn name(&self) -> &'static str {
+        "power"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut raised = values(storage, layout)?.to_vec();
+        raised.par_chunks_mut(VALUES_PER_TASK).for_each(|values| raise(values, self.0));
+        Ok((CpuStorage::F32(raised), layout.shape().clone()))
     }
 }
 

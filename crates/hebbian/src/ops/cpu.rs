@@ -1,11 +1,25 @@
 //! candle's CPU storage as plain slices.
 
-use candle_core::{CpuStorage, Layout, Result, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The f32 values of a contiguous tensor.
 pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
     Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// What `read` makes of the f32 values of contiguous tensors on the CPU.
+pub(crate) fn with_values<T, const N: usize>(
+    tensors: [&Tensor; N],
+    read: impl FnOnce([&[f32]; N]) -> Result<T>,
+) -> Result<T> {
+    let stored = tensors.map(Tensor::storage_and_layout);
+    let mut all: [&[f32]; N] = [&[]; N];
+    for (all, (storage, layout)) in all.iter_mut().zip(&stored) {
+        let Storage::Cpu(storage) = &**storage else { bail!("the tensor must be on the CPU") };
+        *all = values(storage, layout)?;
+    }
+    read(all)
 }
 
 /// The f32 values of a contiguous tensor, to write to.

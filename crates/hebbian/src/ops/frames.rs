@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::cpu::with_values;
 use super::total::total;
 
 /// Refuses `frames (frames, inputs)` that hold a value that is negative or not finite, and names the first such frame. Away
@@ -11,19 +12,17 @@ pub(crate) fn check_frames(frames: &Tensor) -> Result<()> {
     if !frames.device().is_cpu() {
         return Ok(());
     }
-    let frames = frames.contiguous()?;
-    let (storage, layout) = frames.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else { return Ok(()) };
-    let values = super::cpu::values(storage, layout)?;
-    for (number, frame) in values.chunks(columns.max(1)).enumerate() {
-        // NaN fails every comparison.
-        let allowed = |value: &f32| *value >= 0.0 && *value <= f32::MAX;
-        if !frame.iter().fold(true, |all, value| all & allowed(value)) {
-            let value = frame.iter().find(|value| !allowed(value)).copied().unwrap_or(f32::NAN);
-            bail!("frame {number} holds {value}, expected finite values of at least 0");
+    with_values([&frames.contiguous()?], |[values]| {
+        for (number, frame) in values.chunks(columns.max(1)).enumerate() {
+            // NaN fails every comparison.
+            let allowed = |value: &f32| *value >= 0.0 && *value <= f32::MAX;
+            if !frame.iter().fold(true, |all, value| all & allowed(value)) {
+                let value = frame.iter().find(|value| !allowed(value)).copied().unwrap_or(f32::NAN);
+                bail!("frame {number} holds {value}, expected finite values of at least 0");
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `missed / shown`, the squares of what was missed and of what was shown; 0 where nothing was shown.

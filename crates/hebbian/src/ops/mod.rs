@@ -10,6 +10,7 @@
 //! compute; no argument leads to a panic, or to memory that is not the arguments' own.
 
 mod batch;
+pub(crate) mod blocks;
 pub(crate) mod check;
 mod competition;
 pub(crate) mod cpu;
@@ -18,6 +19,7 @@ pub(crate) mod cuda;
 mod currents;
 mod fault;
 mod frames;
+pub(crate) mod product;
 mod row_norms;
 mod running_average;
 mod signed_power;
@@ -31,11 +33,11 @@ pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
 pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
 pub(crate) use frames::{check_frames, minibatches, reconstruction_error, relative_error, relative_error_of};
-pub(crate) use row_norms::LENGTH_FLOOR;
+pub(crate) use row_norms::{LENGTH_FLOOR, norm_of_row};
 pub use row_norms::{RowNorm, refresh_row_norms, row_norms};
 pub use running_average::running_average;
 pub(crate) use running_average::running_average_from;
-pub(crate) use signed_power::{raise_row, refresh_signed_power};
+pub(crate) use signed_power::refresh_signed_power;
 pub(crate) use top_k::rank_row;
 pub use top_k::top_k;
 pub(crate) use total::total;

@@ -4,8 +4,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use crate::layers::raise::raise;
 use crate::ops::cpu::values;
-use crate::ops::raise_row;
 
 /// The triangle of `(batch, channels, height, width)`.
 pub(super) struct Raised {
@@ -22,18 +22,13 @@ impl CustomOp1 for Raised {
         let (images, positions) = (values(storage, layout)?, height * width);
         let mut raised = vec![0f32; images.len()];
         let all = raised.par_chunks_mut(channels * positions).zip(images.par_chunks(channels * positions));
-        all.for_each_init(Vec::new, |scratch, (raised, image)| {
-            scratch.clear();
-            scratch.resize(2 * positions, 0f32);
-            let (mean, above) = scratch.split_at_mut(positions);
+        all.for_each_init(Vec::new, |mean, (raised, image)| {
+            mean.clear();
+            mean.resize(positions, 0f32);
             mean_of_planes(mean, image, channels);
             for (raised, plane) in raised.chunks_mut(positions).zip(image.chunks(positions)) {
-                if self.power == 1.0 {
-                    above_mean(raised, plane, mean);
-                } else {
-                    above_mean(above, plane, mean);
-                    raise_row(raised, above, self.power);
-                }
+                above_mean(raised, plane, mean);
+                raise(raised, self.power);
             }
         });
         Ok((CpuStorage::F32(raised), layout.shape().clone()))

@@ -6,6 +6,8 @@ mod cuda;
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
 
+pub(crate) use cpu::norm_of_row;
+
 use super::check::{check_arguments, check_contiguous, check_rows};
 use super::cpu::{values, values_mut};
 

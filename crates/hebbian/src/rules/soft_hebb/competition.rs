@@ -1,100 +1,140 @@
 //! How much each unit learns from a sample: a softmax with the sign of who won.
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::ops::check::check_arguments;
-use crate::ops::cpu::values;
-use crate::ops::{NEGLIGIBLE, sum_of, top_k};
+use crate::ops::NEGLIGIBLE;
+use crate::ops::blocks::{Block, blocks_mut};
 
-/// The softmax of `inverse_temperature` times the `currents (samples, units)` over the units; where it is `anti_hebbian`,
-/// all but each sample's first maximum are negative. What is below 1e-30 is 0, since products with subnormal numbers take
-/// many times longer.
-pub(super) fn compete(currents: &Tensor, inverse_temperature: f64, anti_hebbian: bool) -> Result<Tensor> {
-    let shape = currents.dims2()?;
-    check_arguments("compete", currents.device(), [("currents", currents, DType::F32, shape.into())])?;
-    match currents.device().is_cpu() {
-        true => {
-            let (inverse_temperature, units) = (inverse_temperature as f32, shape.1);
-            currents.contiguous()?.apply_op1_no_bwd(&Compete { inverse_temperature, anti_hebbian, units })
+/// How the units compete.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Competition {
+    pub inverse_temperature: f32,
+    /// Whether all but each sample's first maximum are negative.
+    pub anti_hebbian: bool,
+    /// Whether what is not above the units' mean current is 0.
+    pub rectified: bool,
+}
+
+/// What came of a competition of units for samples.
+pub(super) struct Outcome {
+    /// The unit with the first maximum of each sample.
+    pub winners: Vec<u32>,
+    /// For each unit the sum of its activity times its current over the samples.
+    pub decay: Vec<f32>,
+}
+
+/// Samples that a task takes: their currents stay in a core's cache. Sums over samples begin anew with each task, so that
+/// their bits do not depend on who computes it.
+const SAMPLES: usize = 64;
+
+impl Competition {
+    /// Lets the units compete for each column of `currents (units, samples)`, which become rectified where they are to.
+    ///
+    /// Writes the softmax of the inverse temperature times the currents over the units, signed, to `activity (units, samples)`.
+    /// What is below 1e-30 is 0, since products with subnormal numbers take many times longer.
+    pub fn compete(self, currents: &mut [f32], units: usize, activity: &mut [f32]) -> Outcome {
+        let samples = currents.len() / units;
+        let mut winners = vec![0u32; samples];
+        let currents = blocks_mut(currents, samples, units, SAMPLES).into_par_iter();
+        let tasks = currents.zip(blocks_mut(activity, samples, units, SAMPLES));
+        let tasks = tasks.zip(winners.par_chunks_mut(SAMPLES));
+        let shares = tasks.map(|((currents, activity), winners)| {
+            Arch::new().dispatch(Task { competition: self, currents, activity, winners })
+        });
+        let shares: Vec<Vec<f32>> = shares.collect();
+        let mut decay = vec![0f32; units];
+        for share in shares {
+            decay.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
         }
-        false => graph(currents, inverse_temperature, anti_hebbian),
+        Outcome { winners, decay }
     }
 }
 
-fn graph(currents: &Tensor, inverse_temperature: f64, anti_hebbian: bool) -> Result<Tensor> {
-    let largest = currents.max_keepdim(1)?;
-    let exponential = (currents.broadcast_sub(&largest)? * inverse_temperature)?.exp()?;
-    let activity = exponential.broadcast_div(&exponential.sum_keepdim(1)?)?;
-    let activity = (&activity * activity.ge(f64::from(NEGLIGIBLE))?.to_dtype(DType::F32)?)?;
-    if !anti_hebbian {
-        return Ok(activity);
-    }
-    let units = Tensor::arange(0, currents.dim(1)? as u32, currents.device())?.unsqueeze(0)?;
-    let sign = units.broadcast_eq(&top_k(currents, 1)?)?.to_dtype(DType::F32)?.affine(2.0, -1.0)?;
-    activity * sign
+/// Some samples.
+struct Task<'a> {
+    competition: Competition,
+    currents: Block<'a>,
+    activity: Block<'a>,
+    winners: &'a mut [u32],
 }
 
-struct Compete {
-    inverse_temperature: f32,
-    anti_hebbian: bool,
-    units: usize,
-}
+impl WithSimd for Task<'_> {
+    type Output = Vec<f32>;
 
-/// Samples that are handed to another thread at once.
-const SAMPLES_PER_TASK: usize = 16;
-
-impl CustomOp1 for Compete {
-    fn name(&self) -> &'static str {
-        "compete"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let currents = values(storage, layout)?;
-        let mut activity = vec![0f32; currents.len()];
-        let block = (SAMPLES_PER_TASK * self.units).max(1);
-        let blocks = activity.par_chunks_mut(block).zip(currents.par_chunks(block));
-        blocks.for_each(|(activity, currents)| Arch::new().dispatch(Block { op: self, currents, activity }));
-        Ok((CpuStorage::F32(activity), layout.shape().clone()))
+    /// Returns the decay of each unit by these samples.
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> Vec<f32> {
+        if self.competition.rectified {
+            self.rectify();
+        }
+        let largest = self.find_winners();
+        let totals = self.exponentials(&largest);
+        self.shares(&totals)
     }
 }
 
-struct Block<'a> {
-    op: &'a Compete,
-    currents: &'a [f32],
-    activity: &'a mut [f32],
-}
-
-impl WithSimd for Block<'_> {
-    type Output = ();
+impl Task<'_> {
+    #[inline(always)]
+    fn rectify(&mut self) {
+        let mut mean = [0f32; SAMPLES];
+        for unit in 0..self.currents.rows {
+            mean.iter_mut().zip(self.currents.row(unit)).for_each(|(sum, current)| *sum += *current);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= self.currents.rows as f32);
+        for unit in 0..self.currents.rows {
+            for (current, mean) in self.currents.row(unit).iter_mut().zip(&mean) {
+                // What is not a number stays so.
+                *current = if *current < *mean { 0.0 } else { *current - mean };
+            }
+        }
+    }
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { op, currents, activity } = self;
-        for (activity, currents) in activity.chunks_mut(op.units).zip(currents.chunks(op.units)) {
-            op.sample(activity, currents);
+    fn find_winners(&mut self) -> [f32; SAMPLES] {
+        let (mut largest, mut winner) = ([f32::NEG_INFINITY; SAMPLES], [0u32; SAMPLES]);
+        for unit in 0..self.currents.rows {
+            let best = largest.iter_mut().zip(&mut winner).zip(self.currents.row(unit));
+            for ((largest, winner), &mut current) in best {
+                *winner = if current > *largest { unit as u32 } else { *winner };
+                *largest = if current > *largest { current } else { *largest };
+            }
         }
+        self.winners.copy_from_slice(&winner[..self.winners.len()]);
+        largest
     }
-}
 
-impl Compete {
     #[inline(always)]
-    fn sample(&self, activity: &mut [f32], currents: &[f32]) {
-        let largest = currents.iter().fold(f32::NEG_INFINITY, |most, &current| most.max(current));
-        for (activity, current) in activity.iter_mut().zip(currents) {
-            *activity = exp_of_negative((current - largest) * self.inverse_temperature);
+    fn exponentials(&mut self, largest: &[f32; SAMPLES]) -> [f32; SAMPLES] {
+        let mut totals = [0f32; SAMPLES];
+        for unit in 0..self.currents.rows {
+            let samples = self.activity.row(unit).iter_mut().zip(self.currents.row(unit));
+            for ((activity, current), (largest, total)) in samples.zip(largest.iter().zip(&mut totals)) {
+                *activity = exp_of_negative((*current - largest) * self.competition.inverse_temperature);
+                *total += *activity;
+            }
         }
-        let total = sum_of(activity, |value| value);
-        let sign = if self.anti_hebbian { -1.0 } else { 1.0 };
-        for activity in activity.iter_mut() {
-            let share = *activity / total;
-            // A sum that is not a number is kept: the step then fails.
-            *activity = if share < NEGLIGIBLE { 0.0 } else { sign * share };
+        totals
+    }
+
+    #[inline(always)]
+    fn shares(&mut self, totals: &[f32; SAMPLES]) -> Vec<f32> {
+        let others = if self.competition.anti_hebbian { -1.0 } else { 1.0 };
+        let mut decay = vec![0f32; self.currents.rows];
+        for (unit, decay) in decay.iter_mut().enumerate() {
+            let mut products = [0f32; SAMPLES];
+            let samples = self.activity.row(unit).iter_mut().zip(self.currents.row(unit));
+            let samples = samples.zip(totals.iter().zip(&*self.winners)).zip(&mut products);
+            for (((activity, current), (total, &winner)), product) in samples {
+                let share = *activity / total;
+                let sign = if winner == unit as u32 { 1.0 } else { others };
+                // A sum that is not a number is kept: the step then fails.
+                *activity = if share < NEGLIGIBLE { 0.0 } else { sign * share };
+                *product = *activity * *current;
+            }
+            *decay = crate::ops::sum_of(&products, |product| product);
         }
-        if let Some(winner) = currents.iter().position(|&current| current == largest) {
-            activity[winner] = activity[winner].abs();
-        }
+        decay
     }
 }
 
@@ -123,32 +163,20 @@ fn exp_of_negative(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
-    use hebbian_training::Generator;
     use proptest::prelude::*;
 
-    fn currents(rows: usize, units: usize, size: f64) -> Tensor {
-        Generator::new(0, "currents").normal((rows, units), 0.0, size, &Device::Cpu).unwrap()
-    }
+    const SOFT: Competition = Competition { inverse_temperature: 1.0, anti_hebbian: true, rectified: false };
 
-    #[test]
-    fn kernel_and_graph_agree() {
-        for (rows, units, size) in [(1, 1, 1.0), (40, 96, 25.0), (7, 33, 3.0), (3, 200, 1e3)] {
-            for (temperature, anti_hebbian) in [(1.0, true), (12.0, false), (0.25, true), (1e6, true)] {
-                let currents = currents(rows, units, size);
-                let kernel = compete(&currents, temperature, anti_hebbian).unwrap().to_vec2::<f32>().unwrap();
-                let graph = graph(&currents, temperature, anti_hebbian).unwrap().to_vec2::<f32>().unwrap();
-                for (kernel, graph) in kernel.iter().flatten().zip(graph.iter().flatten()) {
-                    assert!((kernel - graph).abs() <= 2e-6 * graph.abs().max(1e-6), "{kernel} and {graph}");
-                }
-            }
-        }
+    fn compete(competition: Competition, currents: &mut [f32]) -> (Vec<f32>, Outcome) {
+        let mut activity = vec![f32::NAN; currents.len()];
+        let outcome = competition.compete(currents, currents.len(), &mut activity);
+        (activity, outcome)
     }
 
     #[test]
     fn the_first_of_equal_currents_wins_and_the_activity_of_a_sample_is_one() {
-        let currents = Tensor::new(&[[1f32, 3.0, 3.0, -200.0]], &Device::Cpu).unwrap();
-        let activity = compete(&currents, 1.0, true).unwrap().to_vec2::<f32>().unwrap().remove(0);
+        let (activity, outcome) = compete(SOFT, &mut [1f32, 3.0, 3.0, -200.0]);
+        assert_eq!(outcome.winners, [1]);
         assert!(activity[1] > 0.0 && activity[2] == -activity[1] && activity[0] < 0.0);
         assert!(activity[3] == 0.0, "what is negligible is nothing: {activity:?}");
         let total: f32 = activity.iter().map(|share| share.abs()).sum();
@@ -157,9 +185,17 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        let currents = Tensor::new(&[[1f32, f32::NAN, 0.0]], &Device::Cpu).unwrap();
-        let activity = compete(&currents, 1.0, true).unwrap().to_vec2::<f32>().unwrap();
-        assert!(activity[0].iter().any(|share| share.is_nan()));
+        let (activity, _) = compete(SOFT, &mut [1f32, f32::NAN, 0.0]);
+        assert!(activity.iter().any(|share| share.is_nan()));
+    }
+
+    #[test]
+    fn rectified_units_compete_with_what_is_above_their_mean() {
+        let mut currents = [1f32, 2.0, 6.0];
+        let (activity, outcome) = compete(Competition { rectified: true, ..SOFT }, &mut currents);
+        assert_eq!(currents, [0.0, 0.0, 3.0]);
+        assert!((activity[2] - 1.0 / (1.0 + 2.0 * (-3f32).exp())).abs() < 1e-6);
+        assert!((outcome.decay[2] - 3.0 * activity[2]).abs() < 1e-6);
     }
 
     proptest! {

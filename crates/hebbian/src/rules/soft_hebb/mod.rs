@@ -45,10 +45,10 @@ use hebbian_training::{Generator, Parameters, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{RowNorm, check_batch, check_inputs, no_update, refresh_row_norms, top_k};
+use crate::ops::{RowNorm, check_batch, check_inputs, no_update, refresh_row_norms};
 use crate::rule::{Learned, LearningRule, Rule, check_state};
-use competition::compete;
-use step::Step;
+use competition::Competition;
+use step::{Step, Stepped, Workspace, currents};
 
 /// The parameters of [`SoftHebb`]. The default is the published first layer for CIFAR-10.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +117,7 @@ pub struct SoftHebb {
     norms: Tensor,
     /// The size of the last update, which tells on a GPU whether all were finite.
     last_update: Tensor,
+    workspace: Workspace,
 }
 
 /// Lengths above or below 1 by this have a rate above 0.
@@ -127,7 +128,7 @@ impl SoftHebb {
         let (norms, last_update) =
             (weights.narrow(1, 0, 1)?.flatten_all()?.copy()?, no_update(weights.device())?);
         refresh_row_norms(&norms, &weights, RowNorm::Euclidean, None)?;
-        Ok(Self { config, rate_scale: 1.0, weights, norms, last_update })
+        Ok(Self { config, rate_scale: 1.0, weights, norms, last_update, workspace: Workspace::default() })
     }
 
     /// The length of each unit's weights, `(units)`: 1 once a unit has converged.
@@ -144,11 +145,8 @@ impl SoftHebb {
 
 impl Module for SoftHebb {
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
-        let currents = inputs.matmul(&self.weights.t()?)?;
-        match self.config.rectified {
-            true => currents.broadcast_sub(&currents.mean_keepdim(D::Minus1)?)?.relu(),
-            false => Ok(currents),
-        }
+        check_batch(inputs, self.inputs())?;
+        currents(&self.weights, &inputs.contiguous()?, self.config.rectified)
     }
 }
 
@@ -215,13 +213,17 @@ impl LearningRule for SoftHebb {
     /// Passes the currents upward; measures `largest_update`, the largest |Δ| before the scaling.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
         check_batch(inputs, self.inputs())?;
-        let currents = self.forward(inputs)?;
-        let activity = compete(&currents, self.config.inverse_temperature, self.config.anti_hebbian)?;
-        let step = Step { inputs, currents: &currents, activity: &activity, rates: &self.rates()? };
-        self.last_update = step.apply(&self.weights, &self.last_update)?;
-        refresh_row_norms(&self.norms, &self.weights, RowNorm::Euclidean, None)?;
-        let winners = top_k(&currents, 1)?;
-        Ok(Learned::new(currents).with_winners(winners).measured("largest_update", self.last_update.clone()))
+        let competition = Competition {
+            inverse_temperature: self.config.inverse_temperature as f32,
+            anti_hebbian: self.config.anti_hebbian,
+            rectified: self.config.rectified,
+        };
+        let (weights, norms, rates) = (&self.weights, &self.norms, &self.rates()?);
+        let step = Step { competition, inputs: &inputs.contiguous()?, weights, norms, rates };
+        let Stepped { currents, winners, size } = step.take(&mut self.workspace, &self.last_update)?;
+        self.last_update = size;
+        let learned = Learned::new(currents).with_winners(winners);
+        Ok(learned.measured("largest_update", self.last_update.clone()))
     }
 
     fn weights(&self) -> Result<Tensor> {

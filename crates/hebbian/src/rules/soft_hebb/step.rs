@@ -1,194 +1,225 @@
-//! The update: what the samples add to each unit, scaled by the largest of it in the whole layer.
+//! One step: what the samples add to each unit, scaled by the largest of it in the whole layer.
 
-use candle_core::{CpuStorage, CustomOp2, InplaceOp2, Layout, Result, Shape, Tensor, bail};
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, D, DType, InplaceOp1, Layout, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::ops::cpu::{values, values_mut};
-use crate::ops::settle_update;
+use super::competition::Competition;
+use crate::ops::blocks::Block;
+use crate::ops::cpu::{values_mut, with_values};
+use crate::ops::product::{Right, Room, Sizes, product};
+use crate::ops::{NEGLIGIBLE, RowNorm, norm_of_row, refresh_row_norms, settle_update, top_k};
 
-/// One step of learning.
+/// The weights, and what they learn from.
 pub(super) struct Step<'a> {
+    pub competition: Competition,
     /// `(samples, inputs)`.
     pub inputs: &'a Tensor,
-    /// `(samples, units)`.
-    pub currents: &'a Tensor,
-    /// Signed, `(samples, units)`.
-    pub activity: &'a Tensor,
+    /// `(units, inputs)`.
+    pub weights: &'a Tensor,
+    /// The lengths of the weights, `(units)`.
+    pub norms: &'a Tensor,
     /// The rate of each unit, `(units)`.
     pub rates: &'a Tensor,
+}
+
+/// What came of a step.
+pub(super) struct Stepped {
+    /// The currents before the step, `(samples, units)`.
+    pub currents: Tensor,
+    /// `(samples, 1)`.
+    pub winners: Tensor,
+    /// The largest |Δ|, a scalar.
+    pub size: Tensor,
+}
+
+/// Room of the weights' and of the batch's size that one step leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Workspace {
+    room: Room,
+    /// `(units, samples)`.
+    activity: Vec<f32>,
+    /// `(units, inputs)`.
+    update: Vec<f32>,
 }
 
 /// The least that an update is divided by.
 const FLOOR: f64 = 1e-30;
 
 impl Step<'_> {
-    /// Changes `weights (units, inputs)` and returns the size of the update, the largest |Δ|, a scalar. `before` is the size
-    /// of the update before.
+    /// Changes the weights and their norms. `before` is the size of the update before.
     ///
     /// # Errors
-    /// On the CPU if the update is not finite: `weights` are then as they were.
-    pub(super) fn apply(&self, weights: &Tensor, before: &Tensor) -> Result<Tensor> {
-        let attraction = self.activity.t()?.matmul(self.inputs)?;
-        match weights.device().is_cpu() {
-            true => self.apply_on_cpu(weights, &attraction),
-            false => self.graph(weights, &attraction, before),
+    /// On the CPU if the update is not finite: the weights are then as they were.
+    pub fn take(&self, workspace: &mut Workspace, before: &Tensor) -> Result<Stepped> {
+        match self.weights.device().is_cpu() {
+            true => self.take_on_cpu(workspace),
+            false => self.graph(before),
         }
     }
 
-    fn graph(&self, weights: &Tensor, attraction: &Tensor, before: &Tensor) -> Result<Tensor> {
-        let decay = (self.activity * self.currents)?.sum(0)?.unsqueeze(1)?;
-        let update = (attraction - weights.broadcast_mul(&decay)?)?;
+    fn graph(&self, before: &Tensor) -> Result<Stepped> {
+        let currents = currents(self.weights, self.inputs, self.competition.rectified)?.contiguous()?;
+        let activity = softmax_with_sign(&currents, self.competition)?;
+        let decay = (&activity * &currents)?.sum(0)?.unsqueeze(1)?;
+        let update = (activity.t()?.matmul(self.inputs)? - self.weights.broadcast_mul(&decay)?)?;
         let size = update.abs()?.max_all()?;
         let scaled = update.broadcast_mul(&self.rates.unsqueeze(1)?)?.broadcast_div(&size.maximum(FLOOR)?)?;
-        settle_update(weights, &(weights + scaled)?, &size, before)
+        let size = settle_update(self.weights, &(self.weights + scaled)?, &size, before)?;
+        refresh_row_norms(self.norms, self.weights, RowNorm::Euclidean, None)?;
+        Ok(Stepped { winners: top_k(&currents, 1)?, currents, size })
     }
 
-    fn apply_on_cpu(&self, weights: &Tensor, attraction: &Tensor) -> Result<Tensor> {
-        let decay = self.activity.apply_op2_no_bwd(self.currents, &ColumnDots)?.to_vec1::<f32>()?;
-        let size = weights.apply_op2_no_bwd(attraction, &Largest { decay: &decay })?;
-        let largest = size.to_scalar::<f32>()?;
+    fn take_on_cpu(&self, Workspace { room, activity, update }: &mut Workspace) -> Result<Stepped> {
+        let ((samples, inputs), units) = (self.inputs.dims2()?, self.weights.dims()[0]);
+        let mut currents = vec![0f32; units * samples];
+        let (outcome, largest) = with_values([self.inputs, self.weights], |[seen, weights]| {
+            let sizes = Sizes { rows: units, depth: inputs, columns: samples };
+            product(weights, Right::Transposed(seen), sizes, &mut currents, room, |_| ());
+            activity.resize(currents.len(), 0.0);
+            let outcome = self.competition.compete(&mut currents, units, activity);
+            update.resize(weights.len(), 0.0);
+            let sizes = Sizes { rows: units, depth: samples, columns: inputs };
+            let attraction = Right::Plain(seen);
+            let sizes = product(activity, attraction, sizes, update, room, |block| {
+                Arch::new().dispatch(Decay { weights, decay: &outcome.decay, block })
+            });
+            Ok((outcome, sizes.into_iter().fold(0f32, largest_or_flaw)))
+        })?;
         if !largest.is_finite() {
             bail!("the update is not finite: no weight was changed");
         }
+        self.add(update, largest)?;
+        let device = self.weights.device();
+        Ok(Stepped {
+            currents: Tensor::from_vec(currents, (units, samples), device)?.t()?,
+            winners: Tensor::from_vec(outcome.winners, (samples, 1), device)?,
+            size: Tensor::new(largest, device)?,
+        })
+    }
+
+    /// Adds each unit's share of the `update (units, inputs)`, whose `largest` value has a whole rate.
+    fn add(&self, update: &[f32], largest: f32) -> Result<()> {
         let rates = self.rates.to_vec1::<f32>()?;
         let factors: Vec<f32> = rates.iter().map(|rate| rate / largest.max(FLOOR as f32)).collect();
-        weights.inplace_op2(attraction, &Add { decay: &decay, factors: &factors })?;
-        Ok(size)
+        let norms = Mutex::new(Vec::new());
+        self.weights.inplace_op1(&Add { update, factors: &factors, norms: &norms })?;
+        let norms = norms.into_inner().map_err(candle_core::Error::msg)?;
+        self.norms.slice_set(&Tensor::new(norms, self.weights.device())?, 0, 0)
     }
 }
 
-/// `Σ_s a_su b_su` of each column, in the order of the samples.
-struct ColumnDots;
-
-/// Columns that one task sums.
-const COLUMNS: usize = 32;
-
-impl CustomOp2 for ColumnDots {
-    fn name(&self) -> &'static str {
-        "column-dots"
+/// The currents of units with the given `weights (units, inputs)` for `inputs (samples, inputs)`, `(samples, units)`.
+pub(super) fn currents(weights: &Tensor, inputs: &Tensor, rectified: bool) -> Result<Tensor> {
+    let currents = match weights.device().is_cpu() {
+        true => {
+            let ((samples, depth), units) = (inputs.dims2()?, weights.dims()[0]);
+            let sizes = Sizes { rows: units, depth, columns: samples };
+            let mut currents = vec![0f32; units * samples];
+            with_values([inputs, weights], |[inputs, weights]| {
+                product(
+                    weights,
+                    Right::Transposed(inputs),
+                    sizes,
+                    &mut currents,
+                    &mut Room::default(),
+                    |_| (),
+                );
+                Ok(())
+            })?;
+            Tensor::from_vec(currents, (units, samples), inputs.device())?.t()?
+        }
+        false => inputs.matmul(&weights.t()?)?,
+    };
+    match rectified {
+        true => currents.broadcast_sub(&currents.mean_keepdim(D::Minus1)?)?.relu(),
+        false => Ok(currents),
     }
+}
 
-    fn cpu_fwd(
-        &self,
-        a: &CpuStorage,
-        a_layout: &Layout,
-        b: &CpuStorage,
-        b_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, columns) = a_layout.shape().dims2()?;
-        let (a, b) = (values(a, a_layout)?, values(b, b_layout)?);
-        let mut dots = vec![0f32; columns];
-        dots.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, dots)| {
-            let first = block * COLUMNS;
-            for (a, b) in a.chunks(columns).zip(b.chunks(columns)) {
-                let pairs = a[first..].iter().zip(&b[first..]);
-                dots.iter_mut().zip(pairs).for_each(|(dot, (a, b))| *dot += a * b);
+/// The softmax of the inverse temperature times the `currents (samples, units)`, with the sign of who won.
+fn softmax_with_sign(currents: &Tensor, competition: Competition) -> Result<Tensor> {
+    let largest = currents.max_keepdim(1)?;
+    let inverse_temperature = f64::from(competition.inverse_temperature);
+    let exponential = (currents.broadcast_sub(&largest)? * inverse_temperature)?.exp()?;
+    let activity = exponential.broadcast_div(&exponential.sum_keepdim(1)?)?;
+    let activity = (&activity * activity.ge(f64::from(NEGLIGIBLE))?.to_dtype(DType::F32)?)?;
+    if !competition.anti_hebbian {
+        return Ok(activity);
+    }
+    let units = Tensor::arange(0, currents.dim(1)? as u32, currents.device())?.unsqueeze(0)?;
+    let sign = units.broadcast_eq(&top_k(currents, 1)?)?.to_dtype(DType::F32)?.affine(2.0, -1.0)?;
+    activity * sign
+}
+
+/// The larger, or what is not a number.
+fn largest_or_flaw(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }
+}
+
+/// Takes `decay w` from a block of what the samples add; gives the largest magnitude of what is left, or what is not a number.
+struct Decay<'a, 'b> {
+    weights: &'a [f32],
+    decay: &'a [f32],
+    block: &'a mut Block<'b>,
+}
+
+impl WithSimd for Decay<'_, '_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let Self { weights, decay, block } = self;
+        let mut partial = [(0f32, 0f32); 16];
+        for row in 0..block.rows {
+            let (unit, columns) = (block.first_row + row, block.columns);
+            let weights = &weights[unit * block.stride + block.first_column..][..columns];
+            for (updates, weights) in block.row(row).chunks_mut(16).zip(weights.chunks(16)) {
+                for ((update, weight), (largest, flaw)) in updates.iter_mut().zip(weights).zip(&mut partial) {
+                    *update = decay[unit].mul_add(-weight, *update);
+                    *largest = largest.max(update.abs());
+                    // 0, or not a number.
+                    *flaw += *update * 0.0;
+                }
             }
-        });
-        Ok((CpuStorage::F32(dots), columns.into()))
+        }
+        partial.iter().fold(0f32, |all, (largest, flaw)| largest_or_flaw(all, largest + flaw))
     }
+}
+
+/// Adds `factor · update` to the weights of each unit, and computes their new lengths.
+struct Add<'a> {
+    update: &'a [f32],
+    factors: &'a [f32],
+    norms: &'a Mutex<Vec<f32>>,
 }
 
 /// Rows that are handed to another thread at once.
 const ROWS_PER_TASK: usize = 8;
 
-/// The largest |attraction - decay w| of the whole layer; not a number where any is not.
-struct Largest<'a> {
-    decay: &'a [f32],
-}
-
-impl CustomOp2 for Largest<'_> {
-    fn name(&self) -> &'static str {
-        "largest-update"
-    }
-
-    fn cpu_fwd(
-        &self,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-        attraction: &CpuStorage,
-        attraction_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, inputs) = weights_layout.shape().dims2()?;
-        let (weights, attraction) =
-            (values(weights, weights_layout)?, values(attraction, attraction_layout)?);
-        let rows = weights.par_chunks(inputs).zip(attraction.par_chunks(inputs)).zip(self.decay);
-        let largest = rows.with_min_len(ROWS_PER_TASK).map(|((weights, attraction), &decay)| {
-            Arch::new().dispatch(LargestOfRow { weights, attraction, decay })
-        });
-        let largest =
-            largest.reduce(|| 0f32, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) });
-        Ok((CpuStorage::F32(vec![largest]), Shape::from(())))
-    }
-}
-
-struct LargestOfRow<'a> {
-    weights: &'a [f32],
-    attraction: &'a [f32],
-    decay: f32,
-}
-
-impl WithSimd for LargestOfRow<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f32 {
-        let mut partial = [(0f32, 0f32); 16];
-        let mut take = |place: usize, weight: f32, attraction: f32| {
-            let update = self.decay.mul_add(-weight, attraction);
-            let (largest, flaw) = &mut partial[place];
-            *largest = largest.max(update.abs());
-            // 0, or not a number.
-            *flaw += update * 0.0;
-        };
-        let (weights, rest) = self.weights.as_chunks::<16>();
-        let (attractions, other) = self.attraction.as_chunks::<16>();
-        for (weights, attractions) in weights.iter().zip(attractions) {
-            for place in 0..16 {
-                take(place, weights[place], attractions[place]);
-            }
-        }
-        rest.iter().zip(other).for_each(|(&weight, &attraction)| take(0, weight, attraction));
-        let (largest, flaw) = partial.iter().fold((0f32, 0f32), |all, one| (all.0.max(one.0), all.1 + one.1));
-        largest + flaw
-    }
-}
-
-/// Adds `factor (attraction - decay w)` to each weight.
-struct Add<'a> {
-    decay: &'a [f32],
-    factors: &'a [f32],
-}
-
-impl InplaceOp2 for Add<'_> {
+impl InplaceOp1 for Add<'_> {
     fn name(&self) -> &'static str {
         "add-update"
     }
 
-    fn cpu_fwd(
-        &self,
-        weights: &mut CpuStorage,
-        weights_layout: &Layout,
-        attraction: &CpuStorage,
-        attraction_layout: &Layout,
-    ) -> Result<()> {
-        let (_, inputs) = weights_layout.shape().dims2()?;
-        let (weights, attraction) =
-            (values_mut(weights, weights_layout)?, values(attraction, attraction_layout)?);
-        let rows = weights.par_chunks_mut(inputs).zip(attraction.par_chunks(inputs));
-        let rows = rows.zip(self.decay).zip(self.factors).with_min_len(ROWS_PER_TASK);
-        rows.for_each(|(((weights, attraction), &decay), &factor)| {
-            Arch::new().dispatch(AddToRow { weights, attraction, decay, factor });
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (_, inputs) = layout.shape().dims2()?;
+        let rows = values_mut(weights, layout)?.par_chunks_mut(inputs).zip(self.update.par_chunks(inputs));
+        let norms = rows.zip(self.factors).with_min_len(ROWS_PER_TASK).map(|((weights, update), &factor)| {
+            Arch::new().dispatch(AddToRow { weights, update, factor });
+            norm_of_row(weights, RowNorm::Euclidean)
         });
+        let norms = norms.collect();
+        *self.norms.lock().map_err(|error| candle_core::Error::msg(error.to_string()))? = norms;
         Ok(())
     }
 }
 
 struct AddToRow<'a> {
     weights: &'a mut [f32],
-    attraction: &'a [f32],
-    decay: f32,
+    update: &'a [f32],
     factor: f32,
 }
 
@@ -197,8 +228,8 @@ impl WithSimd for AddToRow<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (weight, &attraction) in self.weights.iter_mut().zip(self.attraction) {
-            *weight = self.factor.mul_add(self.decay.mul_add(-*weight, attraction), *weight);
+        for (weight, &update) in self.weights.iter_mut().zip(self.update) {
+            *weight = self.factor.mul_add(update, *weight);
         }
     }
 }
@@ -206,27 +237,38 @@ impl WithSimd for AddToRow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::no_update;
+    use crate::ops::{no_update, row_norms};
     use candle_core::Device;
     use hebbian_training::Generator;
 
     #[test]
     fn kernel_and_graph_agree() -> Result<()> {
-        for (samples, units, inputs) in [(1, 1, 1), (30, 40, 100), (9, 7, 33)] {
-            let mut draws = Generator::new(units as u64, "step");
-            let weights = draws.normal((units, inputs), 0.0, 1.0, &Device::Cpu)?;
-            let seen = draws.normal((samples, inputs), 0.0, 1.0, &Device::Cpu)?;
-            let activity = draws.uniform((samples, units), -1.0, 1.0, &Device::Cpu)?;
-            let currents = draws.normal((samples, units), 0.0, 3.0, &Device::Cpu)?;
-            let rates = draws.uniform(units, 0.0, 0.1, &Device::Cpu)?;
-            let step = Step { inputs: &seen, currents: &currents, activity: &activity, rates: &rates };
-            let (kernel, graph) = (weights.copy()?, weights.copy()?);
-            let size = step.apply(&kernel, &no_update(&Device::Cpu)?)?.to_scalar::<f32>()?;
-            let attraction = activity.t()?.matmul(&seen)?;
-            let expected = step.graph(&graph, &attraction, &no_update(&Device::Cpu)?)?.to_scalar::<f32>()?;
-            assert!((size / expected - 1.0).abs() < 1e-5, "{size} and {expected}");
-            let off = (kernel - graph)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(off < 1e-6, "{off}");
+        for (samples, units, inputs) in [(1, 1, 1), (30, 40, 100), (9, 7, 33), (200, 130, 70)] {
+            for (inverse_temperature, anti_hebbian, rectified) in
+                [(1.0, true, false), (12.0, false, false), (0.25, true, true), (1e6, true, false)]
+            {
+                let mut draws = Generator::new(units as u64, "step");
+                let weights = draws.normal((units, inputs), 0.0, 1.0, &Device::Cpu)?;
+                let seen = draws.normal((samples, inputs), 0.0, 1.0, &Device::Cpu)?;
+                let rates = draws.uniform(units, 0.0, 0.1, &Device::Cpu)?;
+                let competition = Competition { inverse_temperature, anti_hebbian, rectified };
+                let norms = row_norms(&weights, RowNorm::Euclidean)?;
+                let (kernel, graph) = (weights.copy()?, weights.copy()?);
+                let step =
+                    |weights| Step { competition, inputs: &seen, weights, norms: &norms, rates: &rates };
+                let ours = step(&kernel).take_on_cpu(&mut Workspace::default())?;
+                let lengths = norms.to_vec1::<f32>()?;
+                let theirs = step(&graph).graph(&no_update(&Device::Cpu)?)?;
+                let off = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.max_all()?.to_scalar::<f32>();
+                let (size, expected) = (ours.size.to_scalar::<f32>()?, theirs.size.to_scalar::<f32>()?);
+                assert!((size / expected - 1.0).abs() < 1e-4, "{size} and {expected}");
+                assert!(off(&kernel, &graph)? < 1e-5, "{}", off(&kernel, &graph)?);
+                assert!(off(&ours.currents, &theirs.currents)? < 1e-4);
+                assert_eq!(ours.winners.to_vec2::<u32>()?, theirs.winners.to_vec2::<u32>()?);
+                for (ours, theirs) in lengths.into_iter().zip(norms.to_vec1::<f32>()?) {
+                    assert!((ours - theirs).abs() < 1e-5 * theirs);
+                }
+            }
         }
         Ok(())
     }

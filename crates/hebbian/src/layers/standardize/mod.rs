@@ -7,6 +7,8 @@
 //!
 //! Source: S. Ioffe, C. Szegedy, "Batch normalization" (2015), without scale and shift.
 
+mod cpu;
+
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Generator, Parameters, State};
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::images::ImageSize;
 use crate::ops::{no_update, size_or_fault, unless_fault, zero_if_finite};
 use crate::rule::{Learned, LearningRule, Rule, check_finite, check_state};
+use cpu::{Moments, Scaled};
 
 /// The parameters of [`Standardize`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,9 +54,29 @@ impl Standardize {
 
     fn standardized(&self, images: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
         let scale = (variance + FLOOR)?.sqrt()?.recip()?;
+        if images.device().is_cpu() {
+            let (mean, scale) = (mean.to_vec1()?, scale.to_vec1()?);
+            return images.contiguous()?.apply_op1_no_bwd(&Scaled { mean, scale })?.flatten_from(1);
+        }
         let centered = images.broadcast_sub(&self.per_channel(mean)?)?;
         centered.broadcast_mul(&self.per_channel(&scale)?)?.flatten_from(1)
     }
+}
+
+/// Mean and biased variance of each channel of `images (batch, channels, height, width)`.
+fn moments(images: &Tensor) -> Result<(Tensor, Tensor)> {
+    if images.device().is_cpu() {
+        let moments = images.contiguous()?.apply_op1_no_bwd(&Moments)?;
+        return Ok((moments.get(0)?, moments.get(1)?));
+    }
+    graph(images)
+}
+
+fn graph(images: &Tensor) -> Result<(Tensor, Tensor)> {
+    let planes = images.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
+    let mean = planes.mean(1)?;
+    let variance = planes.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.mean(1)?;
+    Ok((mean, variance))
 }
 
 impl Module for Standardize {
@@ -113,9 +136,7 @@ impl LearningRule for Standardize {
         if values < 2 {
             bail!("inputs: one value per channel has no variance; allowed: at least two in a batch");
         }
-        let planes = images.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
-        let mean = planes.mean(1)?;
-        let variance = planes.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.mean(1)?;
+        let (mean, variance) = moments(&images)?;
         if images.device().is_cpu() {
             check_finite("mean", &mean)?;
             check_finite("variance", &variance)?;
@@ -173,6 +194,16 @@ mod tests {
         }
         let constant = Tensor::full(7f32, (4, 18), &Device::Cpu)?;
         assert_eq!(layer()?.learn(&constant)?.output.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn kernel_and_graph_agree() -> Result<()> {
+        let images = images(3)?.reshape((10, 2, 3, 3))?;
+        let (ours, theirs) = (moments(&images)?, graph(&images)?);
+        for off in [(ours.0 - theirs.0)?, (ours.1 - theirs.1)?] {
+            assert!(off.abs()?.max_all()?.to_scalar::<f32>()? < 1e-5, "{off}");
+        }
         Ok(())
     }
 
