@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::sync::OnceLock;
 
-use super::tiles::{PANEL, Slab};
+use super::tiles::{PANEL, Slab, Tile};
 
 /// Whether this processor has the unit, and the system lets this process use it.
 pub(super) fn is_here() -> bool {
@@ -54,85 +54,105 @@ impl Unit {
     /// Writes `left · right`, or adds it to what is there, where the 32 rows of 32 values begin at `to`, `stride` values apart.
     /// `left` and `right` begin with slabs of the same place of the sum; those of `right` lie so many `apart`.
     ///
-    /// Of the four products of the parts, that of the two lower ones is below the last bit of the sum and is left out.
+    /// Of the products of two parts, that of the two smaller ones is below the last bit of the sum and is left out.
     ///
     /// # Safety
     /// The rows must be this caller's to write to.
     #[inline]
-    pub unsafe fn multiply(
+    pub unsafe fn multiply<const PARTS: usize>(
         &self,
-        left: &[Slab],
-        (right, apart): (&[Slab], usize),
+        left: &[Slab<PARTS>],
+        (right, apart): (&[Slab<PARTS>], usize),
         to: *mut f32,
         stride: usize,
         add: bool,
     ) {
         let slabs = left.len();
         assert!(slabs == 0 || (slabs - 1) * apart < right.len());
-        // SAFETY: `self` exists only where the tiles are configured; all loads are of whole tiles of slabs, 4096 bytes each, which
-        // the slices hold, and the loads and stores at `to` are of 32 rows of 32 values, which the caller vouches for.
+        macro_rules! multiply {
+            ($($product:literal),*) => {
+                asm!(
+                    "test {add:e}, {add:e}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{c} + {stride}]",
+                    "tileloadd tmm1, [{c} + {stride} + 64]",
+                    "tileloadd tmm2, [{d} + {stride}]",
+                    "tileloadd tmm3, [{d} + {stride} + 64]",
+                    "jmp 4f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "4:",
+                    "test {slabs}, {slabs}",
+                    "jz 6f",
+                    "5:",
+                    $($product,)*
+                    "add {a}, {size}",
+                    "add {b}, {apart}",
+                    "dec {slabs}",
+                    "jnz 5b",
+                    "6:",
+                    "tilestored [{c} + {stride}], tmm0",
+                    "tilestored [{c} + {stride} + 64], tmm1",
+                    "tilestored [{d} + {stride}], tmm2",
+                    "tilestored [{d} + {stride} + 64], tmm3",
+                    add = in(reg) u64::from(add),
+                    c = in(reg) to,
+                    d = in(reg) to.wrapping_add(PANEL / 2 * stride),
+                    stride = in(reg) stride * size_of::<f32>(),
+                    row = in(reg) 64usize,
+                    size = const size_of::<Tile>() * 2 * PARTS,
+                    apart = in(reg) apart * size_of::<Slab<PARTS>>(),
+                    a = inout(reg) left.as_ptr() => _,
+                    b = inout(reg) right.as_ptr() => _,
+                    slabs = inout(reg) slabs => _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                )
+            };
+        }
+        // SAFETY: `self` exists only where the tiles are configured; all loads are of whole tiles of slabs, which the slices
+        // hold, and the loads and stores at `to` are of 32 rows of 32 values, which the caller vouches for.
         unsafe {
-            asm!(
-                "test {add:e}, {add:e}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {stride}]",
-                "tileloadd tmm1, [{c} + {stride} + 64]",
-                "tileloadd tmm2, [{d} + {stride}]",
-                "tileloadd tmm3, [{d} + {stride} + 64]",
-                "jmp 4f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "4:",
-                "test {slabs}, {slabs}",
-                "jz 6f",
-                "5:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {row} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {row} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {row} + 2048]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{a} + {row} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 4096",
-                "add {b}, {apart}",
-                "dec {slabs}",
-                "jnz 5b",
-                "6:",
-                "tilestored [{c} + {stride}], tmm0",
-                "tilestored [{c} + {stride} + 64], tmm1",
-                "tilestored [{d} + {stride}], tmm2",
-                "tilestored [{d} + {stride} + 64], tmm3",
-                add = in(reg) u64::from(add),
-                c = in(reg) to,
-                d = in(reg) to.wrapping_add(PANEL / 2 * stride),
-                stride = in(reg) stride * size_of::<f32>(),
-                row = in(reg) 64usize,
-                apart = in(reg) apart * size_of::<Slab>(),
-                a = inout(reg) left.as_ptr() => _,
-                b = inout(reg) right.as_ptr() => _,
-                slabs = inout(reg) slabs => _,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+            match PARTS {
+                1 => multiply!(
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 1024]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+                _ => multiply!(
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 1024]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm6, [{b} + {row} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 3072]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm4, [{a} + {row} + 2048]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm5, [{a} + {row} + 3072]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+            }
         }
     }
 }

@@ -13,7 +13,14 @@ impl Unit {
         None
     }
 
-    pub unsafe fn multiply(&self, _: &[Slab], _: (&[Slab], usize), _: *mut f32, _: usize, _: bool) {
+    pub unsafe fn multiply<const PARTS: usize>(
+        &self,
+        _: &[Slab<PARTS>],
+        _: (&[Slab<PARTS>], usize),
+        _: *mut f32,
+        _: usize,
+        _: bool,
+    ) {
         match *self {}
     }
 }

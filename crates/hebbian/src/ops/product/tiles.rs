@@ -1,6 +1,6 @@
 //! f32 matrices as the tiles of bf16 that the matrix unit multiplies.
 //!
-//! Each value is the sum of two bf16: the nearest one, and the one nearest to what is left, which together hold 16 of its 24
+//! Each value has one or two parts: the nearest bf16, and the one nearest to what is left, which together hold 16 of its 24
 //! bits. A tile holds 16 rows of 16 pairs of values; the pairs follow one another along the sum of the product.
 
 use std::array;
@@ -22,15 +22,14 @@ pub(super) struct Tile(pub [[u32; SIDE]; SIDE]);
 
 const ZERO: Tile = Tile([[0; SIDE]; SIDE]);
 
-/// A panel's share of `DEPTH` places of the sum: the upper parts of its two tiles, then what is left of them.
+/// A panel's share of `DEPTH` places of the sum: for each part its two tiles.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Slab {
-    pub high: [Tile; 2],
-    pub low: [Tile; 2],
-}
+pub(super) struct Slab<const PARTS: usize>(pub [[Tile; 2]; PARTS]);
 
-pub(super) const EMPTY: Slab = Slab { high: [ZERO; 2], low: [ZERO; 2] };
+impl<const PARTS: usize> Slab<PARTS> {
+    pub const EMPTY: Self = Self([[ZERO; 2]; PARTS]);
+}
 
 /// The nearest bf16 in the upper half of the bits.
 #[inline(always)]
@@ -41,53 +40,60 @@ fn nearest(value: f32) -> u32 {
     if value.is_nan() { NAN } else { rounded }
 }
 
-/// The upper parts of values and what is left of them, each in the upper half of the bits.
+/// The parts of values, the larger first, each in the upper half of the bits.
 #[inline(always)]
-fn split<const N: usize>(values: &[f32; N]) -> ([u32; N], [u32; N]) {
-    let (mut high, mut low) = ([0; N], [0; N]);
-    for place in 0..N {
-        high[place] = nearest(values[place]);
-        low[place] = nearest(values[place] - f32::from_bits(high[place]));
+fn split<const N: usize, const PARTS: usize>(values: &[f32; N]) -> [[u32; N]; PARTS] {
+    let mut rest = *values;
+    let mut parts = [[0; N]; PARTS];
+    for part in &mut parts {
+        for place in 0..N {
+            part[place] = nearest(rest[place]);
+            rest[place] -= f32::from_bits(part[place]);
+        }
     }
-    (high, low)
+    parts
 }
 
-/// One row of a tile, and what is left of it.
+/// One row of a tile.
 type Row = [u32; SIDE];
 
-/// `DEPTH` values that follow one another, as pairs.
+/// The parts of `DEPTH` values that follow one another, as pairs.
 #[inline(always)]
-fn split_row(values: &[f32; DEPTH]) -> (Row, Row) {
-    let (high, low) = split(values);
-    let pair = |parts: &[u32; DEPTH]| array::from_fn(|pair| (parts[2 * pair] >> 16) | parts[2 * pair + 1]);
-    (pair(&high), pair(&low))
+fn split_row<const PARTS: usize>(values: &[f32; DEPTH]) -> [Row; PARTS] {
+    let parts: [[u32; DEPTH]; PARTS] = split(values);
+    parts.map(|part| array::from_fn(|pair| (part[2 * pair] >> 16) | part[2 * pair + 1]))
 }
 
 /// `split_row` of up to as many values; zeros follow.
 #[inline(always)]
-fn split_run(values: Option<&[f32]>) -> (Row, Row) {
+fn split_run<const PARTS: usize>(values: Option<&[f32]>) -> [Row; PARTS] {
     split_row(&whole(values))
 }
 
 /// The slabs of up to `PANEL` rows of a left factor: `rows` begins with the first of its values, and has `stride` from one row
 /// to the next; `count` rows of `depth` values are taken.
 #[multiversion(targets = "simd")]
-pub(super) fn split_left(slabs: &mut [Slab], rows: &[f32], stride: usize, count: usize, depth: usize) {
+pub(super) fn split_left<const PARTS: usize>(
+    slabs: &mut [Slab<PARTS>],
+    rows: &[f32],
+    stride: usize,
+    count: usize,
+    depth: usize,
+) {
     for row in 0..PANEL {
         let (tile, place) = (row / SIDE, row % SIDE);
         let values = if row < count { &rows[row * stride..][..depth] } else { &[] };
         let mut runs = values.chunks(DEPTH);
         for slab in slabs.iter_mut() {
-            let (high, low) = split_run(runs.next());
-            (slab.high[tile].0[place], slab.low[tile].0[place]) = (high, low);
+            let parts: [Row; PARTS] = split_run(runs.next());
+            slab.0.iter_mut().zip(parts).for_each(|(tiles, row)| tiles[tile].0[place] = row);
         }
     }
 }
 
 /// A right factor `(depth, columns)`: a slab for each panel of columns and each place along the sum.
-#[derive(Default)]
-pub(super) struct Right {
-    slabs: Vec<Slab>,
+pub(super) struct Right<const PARTS: usize> {
+    slabs: Vec<Slab<PARTS>>,
     /// Slabs along the sum.
     pub along: usize,
     /// From a panel's slab to the same of the next panel.
@@ -96,16 +102,22 @@ pub(super) struct Right {
     pub apart: usize,
 }
 
-impl Right {
+impl<const PARTS: usize> Default for Right<PARTS> {
+    fn default() -> Self {
+        Self { slabs: Vec::new(), along: 0, between_panels: 0, apart: 0 }
+    }
+}
+
+impl<const PARTS: usize> Right<PARTS> {
     /// The slabs of one panel from `first` along the sum on, each so many `apart` from the one before.
-    pub fn panel(&self, panel: usize, first: usize) -> &[Slab] {
+    pub fn panel(&self, panel: usize, first: usize) -> &[Slab<PARTS>] {
         &self.slabs[panel * self.between_panels + first * self.apart..]
     }
 
     fn resize(&mut self, depth: usize, columns: usize) -> usize {
         self.along = depth.div_ceil(DEPTH);
         let panels = columns.div_ceil(PANEL);
-        self.slabs.resize(panels * self.along, EMPTY);
+        self.slabs.resize(panels * self.along, Slab::EMPTY);
         panels
     }
 
@@ -128,22 +140,18 @@ impl Right {
 
 /// Pairs of up to `DEPTH` `rows` of so many `columns` side by side: a place of a tile holds two values of the same column.
 #[multiversion(targets = "simd")]
-fn interleave(slabs: &mut [Slab], rows: &[f32], columns: usize) {
+fn interleave<const PARTS: usize>(slabs: &mut [Slab<PARTS>], rows: &[f32], columns: usize) {
     let mut lines = rows.chunks(columns);
     for pair in 0..SIDE {
         let (upper, lower) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
         let (mut upper, mut lower) = (upper.chunks(PANEL), lower.chunks(PANEL));
         for slab in slabs.iter_mut() {
             let (upper, lower) = (whole(upper.next()), whole(lower.next()));
-            let ((upper, upper_rest), (lower, lower_rest)) = (split(&upper), split(&lower));
-            let (mut high, mut low) = ([0; PANEL], [0; PANEL]);
-            for place in 0..PANEL {
-                high[place] = (upper[place] >> 16) | lower[place];
-                low[place] = (upper_rest[place] >> 16) | lower_rest[place];
-            }
-            for tile in 0..2 {
-                slab.high[tile].0[pair].copy_from_slice(&high[tile * SIDE..][..SIDE]);
-                slab.low[tile].0[pair].copy_from_slice(&low[tile * SIDE..][..SIDE]);
+            let (upper, lower): ([_; PARTS], [_; PARTS]) = (split(&upper), split(&lower));
+            for (tiles, (upper, lower)) in slab.0.iter_mut().zip(upper.iter().zip(&lower)) {
+                let pairs: [u32; PANEL] = array::from_fn(|place| (upper[place] >> 16) | lower[place]);
+                tiles[0].0[pair].copy_from_slice(&pairs[..SIDE]);
+                tiles[1].0[pair].copy_from_slice(&pairs[SIDE..]);
             }
         }
     }
@@ -162,17 +170,17 @@ fn whole(values: Option<&[f32]>) -> [f32; PANEL] {
 
 /// Up to `PANEL` `rows` of `depth` values become columns, pair by pair.
 #[multiversion(targets = "simd")]
-fn transpose(slabs: &mut [Slab], rows: &[f32], depth: usize) {
+fn transpose<const PARTS: usize>(slabs: &mut [Slab<PARTS>], rows: &[f32], depth: usize) {
     for (slab, first) in slabs.iter_mut().zip((0..).step_by(DEPTH)) {
         let width = DEPTH.min(depth - first);
         let mut lines = rows.chunks(depth).map(|row| &row[first..][..width]);
         for tile in 0..2 {
-            let (mut high, mut low) = (ZERO, ZERO);
+            let mut parts = [ZERO; PARTS];
             for place in 0..SIDE {
-                (high.0[place], low.0[place]) = split_run(lines.next());
+                let rows: [Row; PARTS] = split_run(lines.next());
+                parts.iter_mut().zip(rows).for_each(|(part, row)| part.0[place] = row);
             }
-            transpose_tile(&mut slab.high[tile], &high);
-            transpose_tile(&mut slab.low[tile], &low);
+            slab.0.iter_mut().zip(&parts).for_each(|(tiles, part)| transpose_tile(&mut tiles[tile], part));
         }
     }
 }
@@ -196,8 +204,8 @@ mod tests {
 
         #[test]
         fn the_two_parts_hold_sixteen_bits_of_a_value(value in -1e30f32..1e30) {
-            let (high, low) = split(&[value]);
-            let sum = f64::from(f32::from_bits(high[0])) + f64::from(f32::from_bits(low[0]));
+            let parts: [_; 2] = split(&[value]);
+            let sum: f64 = parts.iter().map(|part| f64::from(f32::from_bits(part[0]))).sum();
             prop_assert!((sum - f64::from(value)).abs() <= f64::from(value.abs()) * 2f64.powi(-17));
         }
     }
@@ -207,6 +215,7 @@ mod tests {
         for bits in [0x7fff_ffff, 0x7fc0_0000, 0xffff_ffff, 0x7f80_0001] {
             assert!(f32::from_bits(nearest(f32::from_bits(bits))).is_nan());
         }
-        assert!(f32::from_bits(split(&[f32::INFINITY]).1[0]).is_nan());
+        let parts: [_; 2] = split(&[f32::INFINITY]);
+        assert!(f32::from_bits(parts[1][0]).is_nan());
     }
 }
