@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// Which networks are compared.
+    #[schemars(length(min = 1))]
+    pub models: Vec<Model>,
     /// Images.
     pub data: DataSettings,
     /// What each layer has of its own; as many values as there are layers.
@@ -23,6 +26,35 @@ pub struct Settings {
     pub readout: DescentConfig,
     /// Device and seeds.
     pub run: RunSettings,
+}
+
+/// Where a network's filters come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// SoftHebb.
+    SoftHebb,
+    /// SoftHebb in which the winner takes all.
+    HardWta,
+    /// Those that SoftHebb begins with.
+    Random,
+    /// Patches of training images.
+    RandomPatches,
+}
+
+impl Model {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SoftHebb => "soft-hebb",
+            Self::HardWta => "hard-wta",
+            Self::Random => "random",
+            Self::RandomPatches => "random-patches",
+        }
+    }
+
+    pub fn learns(self) -> bool {
+        matches!(self, Self::SoftHebb | Self::HardWta)
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +78,9 @@ pub struct LayerSettings {
     /// Pooling, KIND:KERNEL:STRIDE:PADDING.
     #[schemars(length(min = 1))]
     pub pools: Vec<PoolShape>,
+    /// Pooling of what is read out of each layer, where layers above it see another.
+    #[serde(default)]
+    pub readout_pools: Vec<PoolShape>,
 }
 
 const FORM: &str = "max or average:KERNEL:STRIDE:PADDING";
@@ -104,8 +139,10 @@ impl Default for Settings {
             inverse_temperatures: vec![1.0, 0.65],
             powers: vec![0.7, 1.4],
             pools: vec![pool, pool],
+            readout_pools: vec![],
         };
         Self {
+            models: vec![Model::SoftHebb, Model::HardWta, Model::Random, Model::RandomPatches],
             data: DataSettings { train_size: Some(20_000), ..Default::default() },
             layers,
             rule: SoftHebbConfig::default(),
@@ -118,14 +155,22 @@ impl Default for Settings {
 
 impl Parameters for Settings {
     fn check_together(&self) -> Result<(), Invalid> {
-        let LayerSettings { units, kernels, learning_rates, inverse_temperatures, powers, pools } =
-            &self.layers;
+        let LayerSettings {
+            units,
+            kernels,
+            learning_rates,
+            inverse_temperatures,
+            powers,
+            pools,
+            readout_pools,
+        } = &self.layers;
         let lengths = [
             ("kernels", kernels.len()),
             ("learning_rates", learning_rates.len()),
             ("inverse_temperatures", inverse_temperatures.len()),
             ("powers", powers.len()),
             ("pools", pools.len()),
+            ("readout_pools", if readout_pools.is_empty() { units.len() } else { readout_pools.len() }),
         ];
         for (name, length) in lengths {
             let allowed = format!("one value for each of {} layers", units.len());
