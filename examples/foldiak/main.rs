@@ -77,7 +77,7 @@ impl Settings {
 
     /// The notebook's rates are constant.
     fn fit(&self, model: &str) -> FitConfig {
-        let schedule = if model == PAPER { self.fit.schedule } else { Schedule::Constant };
+        let schedule = if model == PAPER { self.fit.schedule.clone() } else { Schedule::Constant };
         FitConfig { schedule, ..self.fit.clone() }
     }
 

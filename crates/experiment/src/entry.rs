@@ -323,8 +323,8 @@ mod tests {
             assert_eq!(refusal(&[flag, value]), format!("{flag} is {value}; allowed: at least 1"));
         }
         let rate = "allowed: a number above 0, at most 1";
-        let schedule =
-            "--schedule is cosine; allowed: constant, linear or staircase:EVERY:FACTOR, both above 0";
+        let schedule = "--schedule is cosine; allowed: constant, linear, staircase:EVERY:FACTOR with both above 0, \
+                        halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it";
         assert_eq!(refusal(&["--schedule=cosine"]), schedule);
         for value in ["NaN", "inf", "0", "1.5"] {
             assert_eq!(refusal(&["--learning-rate", value]), format!("--learning-rate is {value}; {rate}"));

@@ -625,7 +625,7 @@ mod tests {
         assert_eq!(refusal(json!({"rule": {"area": "disk"}})), area);
         let kind = "input = lines is not allowed: one of bars, patches";
         assert_eq!(refusal(json!({"input": {"kind": "lines"}})), kind);
-        let schedule = "rule.schedule = cosine is not allowed: constant, linear or staircase:EVERY:FACTOR";
+        let schedule = "rule.schedule = cosine is not allowed: constant, linear, staircase:EVERY:FACTOR";
         assert!(refusal(json!({"rule": {"schedule": "cosine"}})).starts_with(schedule));
         assert!(refusal(json!({"rule": {"unitz": 3}})).starts_with("rule.unitz = 3"));
         assert!(refusal(json!({"rule": 3})).starts_with("rule = 3"));
