@@ -7,6 +7,8 @@ use hebbian_training::Parameters;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::encode;
+
 /// How inputs become features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -50,8 +52,6 @@ pub struct Features {
 
 /// Examples that the scale is taken from.
 const SCALE_EXAMPLES: usize = 10_000;
-/// Examples a portion: enough to keep the product busy, few enough to keep its result small.
-const PORTION: usize = 1000;
 const FLOOR: f64 = 1e-12;
 
 impl Features {
@@ -113,22 +113,6 @@ impl Module for Features {
         };
         power(&response.relu()?, self.config.power)? * (1.0 / self.scale)
     }
-}
-
-/// What `layer` makes of many inputs `(examples, inputs)`, computed in portions: beside the result little is held.
-pub fn encode(layer: &dyn Module, inputs: &Tensor) -> Result<Tensor> {
-    let examples = inputs.dim(0)?;
-    let mut responses: Option<Tensor> = None;
-    for start in (0..examples).step_by(PORTION) {
-        let portion = layer.forward(&inputs.narrow(0, start, PORTION.min(examples - start))?)?;
-        let all = match responses {
-            Some(all) => all,
-            None => Tensor::zeros((examples, portion.dim(1)?), portion.dtype(), portion.device())?,
-        };
-        all.slice_set(&portion.contiguous()?, 0, start)?;
-        responses = Some(all);
-    }
-    responses.map_or_else(|| layer.forward(inputs), Ok)
 }
 
 /// `x^n` for `x >= 0`. Whole and half powers are products and a root, which candle does many times faster than `powf`.

@@ -2,7 +2,12 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use crate::rows;
+
 /// Examples `(examples, inputs)` f32 and their labels `(examples)` u32, on one device.
+///
+/// The inputs may be f16 to take half the room, as those of [`encode_half`](crate::encode_half). Batches and portions of
+/// them are f32 wherever they are computed with.
 #[derive(Clone, Debug)]
 pub struct Labeled {
     inputs: Tensor,
@@ -25,7 +30,7 @@ impl Labeled {
         Ok(Self { inputs, labels })
     }
 
-    /// The inputs `(examples, inputs)`.
+    /// The inputs `(examples, inputs)`, as they are held.
     pub fn inputs(&self) -> &Tensor {
         &self.inputs
     }
@@ -50,16 +55,19 @@ impl Labeled {
         Self::new(inputs, self.labels.clone())
     }
 
-    /// The examples of the rows `indices (batch)` u32.
-    pub(crate) fn select(&self, indices: &Tensor) -> Result<Self> {
-        Self::new(self.inputs.index_select(indices, 0)?, self.labels.index_select(indices, 0)?)
-    }
-
-    /// The examples cut into portions of at most `size`.
+    /// The examples cut into portions of at most `size`, and of f16 inputs at most [`WIDENED_BYTES`], as f32.
     pub(crate) fn portions(&self, size: usize) -> impl Iterator<Item = Result<Self>> + '_ {
+        let size = match self.inputs.dtype() {
+            DType::F16 => size.min(rows::within(WIDENED_BYTES, self.inputs.elem_count() / self.len().max(1))),
+            _ => size,
+        };
         (0..self.len()).step_by(size).map(move |start| {
             let size = size.min(self.len() - start);
-            Self::new(self.inputs.narrow(0, start, size)?, self.labels.narrow(0, start, size)?)
+            let inputs = rows::widened(&self.inputs.narrow(0, start, size)?)?;
+            Self::new(inputs, self.labels.narrow(0, start, size)?)
         })
     }
 }
+
+/// Bytes of f32 that a portion of f16 inputs may become.
+const WIDENED_BYTES: usize = 16 << 20;

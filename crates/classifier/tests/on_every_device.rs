@@ -14,9 +14,10 @@ fn examples(device: &Device) -> Result<Labeled> {
     Labeled::new(inputs.to_device(device)?, labels.to_device(device)?)
 }
 
-fn trained(loss: Loss, batch_size: usize, device: &Device) -> Result<Vec<f32>> {
+fn trained(loss: Loss, dropout: f64, batch_size: usize, device: &Device) -> Result<Vec<f32>> {
     let readout = SoftmaxRegression::new(20, CLASSES, device)?;
-    let config = DescentConfig { epochs: 2, batch_size, learning_rate: 0.01, loss, ..Default::default() };
+    let config =
+        DescentConfig { epochs: 2, batch_size, learning_rate: 0.01, loss, dropout, ..Default::default() };
     train(&readout, &config, 0, &examples(device)?, &[], &mut [])?;
     readout.state()?["weight"].to_device(&Device::Cpu)?.flatten_all()?.to_vec1()
 }
@@ -34,14 +35,16 @@ fn the_readout_learns_what_it_learns_on_the_cpu_and_reads_once_an_epoch() -> Res
         let lines = log.as_ref().map(|log| std::fs::read_to_string(log).unwrap_or_default());
         lines.map(|lines| lines.lines().filter(|line| line.starts_with("to-host")).count())
     };
-    for loss in [Loss::default(), Loss::CrossEntropy { smoothing: 0.1 }, Loss::Tanh { beta: 0.1, m: 3.0 }] {
+    let smoothed = Loss::CrossEntropy { smoothing: 0.1 };
+    let tanh = Loss::Tanh { beta: 0.1, m: 3.0 };
+    for (loss, dropout) in [(Loss::default(), 0.0), (Loss::default(), 0.5), (smoothed, 0.0), (tanh, 0.0)] {
         let mut counts = Vec::new();
         // Six steps an epoch, and one.
         for batch_size in [10, EXAMPLES] {
             let before = reads();
-            let ours = trained(loss, batch_size, &device)?;
+            let ours = trained(loss, dropout, batch_size, &device)?;
             counts.extend(reads().zip(before).map(|(after, before)| after - before));
-            for (ours, reference) in ours.iter().zip(trained(loss, batch_size, &Device::Cpu)?) {
+            for (ours, reference) in ours.iter().zip(trained(loss, dropout, batch_size, &Device::Cpu)?) {
                 assert!((ours - reference).abs() < 1e-4, "{loss}: {ours}, expected {reference}");
             }
         }

@@ -32,3 +32,12 @@ fn the_schedule_and_the_loss_of_a_descent_are_checked() {
         assert!(refused.starts_with("loss = "), "{refused}");
     }
 }
+
+#[test]
+fn dropout_leaves_out_a_share_and_never_all() {
+    for dropout in [-0.1, 1.0, f64::NAN] {
+        let refused = DescentConfig { dropout, ..Default::default() }.validate().unwrap_err().to_string();
+        assert!(refused.starts_with("dropout = "), "{refused}");
+        assert!(refused.contains("at least 0, below 1") || dropout.is_nan(), "{refused}");
+    }
+}

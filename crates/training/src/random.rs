@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Result, Shape, Tensor};
 use rand::Rng;
+use rand::RngCore;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -85,6 +86,12 @@ impl Generator {
         Tensor::from_vec(draws, shape, device)
     }
 
+    /// Draws every one of `bytes`, the same on every machine. Four bytes are one word of
+    /// [`GeneratorState::position`]; what is left of the last word is not drawn again.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.stream.fill_bytes(bytes);
+    }
+
     /// The numbers `0..n` in random order. A prefix of it is a draw without replacement.
     pub fn permutation(&mut self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -117,6 +124,19 @@ mod tests {
         let mut resumed = Generator::at(generator.state());
         assert_eq!(generator.permutation(100), resumed.permutation(100));
         Ok(())
+    }
+
+    #[test]
+    fn bytes_are_drawn_by_the_word_from_any_position() {
+        let mut generator = Generator::new(7, "bytes");
+        let start = generator.state();
+        let (mut whole, mut part) = ([0; 400], [0; 30]);
+        generator.fill(&mut whole);
+        assert_eq!(generator.state().position, 100);
+        let mut later = Generator::at(GeneratorState { position: 80, ..start });
+        later.fill(&mut part);
+        assert_eq!(part, whole[320..350]);
+        assert_eq!(later.state().position, 88);
     }
 
     #[test]
