@@ -7,9 +7,8 @@ mod settings;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candle_nn::Module;
 use hebbian::{Fit, LearningRule, Registry, Stack, StackConfig};
-use hebbian_classifier::SoftmaxRegression;
+use hebbian_classifier::{SoftmaxRegression, encode};
 use hebbian_experiment::{
     Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
 };
@@ -21,7 +20,7 @@ use settings::{Model, Settings};
 const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "film.gif"];
 
 /// Images by which the size of features is measured.
-const MEASURED: usize = 200;
+const MEASURED: usize = 1000;
 /// An inverse temperature at which the winner takes all.
 const WINNER_TAKES_ALL: f64 = 1e6;
 
@@ -123,7 +122,7 @@ impl Settings {
     ) -> Result<(Row, Features<'a>, SoftmaxRegression)> {
         let mut features = self.features(stack, depth)?;
         let count = session.data.train.len().min(MEASURED);
-        let some = features.forward(&session.data.train.inputs().narrow(0, 0, count)?)?;
+        let some = encode(&features, &session.data.train.inputs().narrow(0, 0, count)?)?;
         let size = f64::from(some.sqr()?.mean_all()?.to_scalar::<f32>()?).sqrt();
         features.scale = 0.5 / size.max(1e-12);
         let readout = SoftmaxRegression::new(some.dim(1)?, session.data.classes, &session.device)?;

@@ -3,16 +3,25 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use candle_core::Tensor;
 use candle_nn::Module;
 use hebbian_classifier::{
-    DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, confusion_matrix, encode, evaluate,
-    train,
+    DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, confusion_matrix, encode, encode_half,
+    evaluate, train,
 };
 use hebbian_plots::{ConfusionMatrix, Picture};
 use serde_json::{Map, json};
 
 use crate::learning::plain;
 use crate::{Data, Metric, Phase, Row, RunKey, Session};
+
+/// Bytes that the features of all sets may have together as f32. What would be more is held as f16.
+///
+/// A readout holds the features of all images while it learns: beside a batch and a portion nothing else grows with them.
+/// The most that a process holds is then its images, the features and what the layer needs for a portion. For CIFAR-10
+/// under a network with 24 576 features these are 60 000 x 3072 x 4 bytes = 0.7 GB, 60 000 x 24 576 x 2 bytes = 2.9 GB
+/// (as f32 5.9 GB) and some 0.3 GB: 4 GB.
+const F32_FEATURES: usize = 1 << 30;
 
 impl<D> Session<D> {
     /// Trains `network` on `examples` and evaluates it on the `sets` after each epoch, all in the metrics.
@@ -48,7 +57,7 @@ impl<D> Session<D> {
 impl Session {
     /// Trains `readout` on what `layer` makes of the images, and evaluates it on all three sets. The row's model and
     /// learning fields are left open. With `test_by_epoch` the test images are evaluated after each epoch too, for a
-    /// curve; nothing is chosen by it.
+    /// curve; nothing is chosen by it. Features that would take more than 1 GiB are held as f16.
     pub fn read_out(
         &mut self,
         key: RunKey<'_>,
@@ -59,6 +68,7 @@ impl Session {
     ) -> Result<Row> {
         let _span = tracing::info_span!("read out", name = key.name).entered();
         let begin = Instant::now();
+        let encode = self.encoding(layer)?;
         let of = |examples: &Labeled| examples.with_inputs(encode(layer, examples.inputs())?);
         let train = of(&self.data.train)?;
         let features_seconds = begin.elapsed().as_secs_f64();
@@ -70,6 +80,14 @@ impl Session {
         let accuracies = accuracies(readout, &config.loss, [Some(&train), validation.as_ref(), Some(&test)])?;
         let units = Some(train.inputs().dim(1)?);
         Ok(Row { units, readout_seconds: Some(features_seconds + seconds), ..accuracies })
+    }
+
+    /// How the features of all sets are held: as f32, or as f16 where they are large.
+    fn encoding(&self, layer: &dyn Module) -> Result<Encode> {
+        let Data { train, validation, test, .. } = &self.data;
+        let features = layer.forward(&train.inputs().narrow(0, 0, 1)?)?.elem_count();
+        let images = train.len() + validation.as_ref().map_or(0, Labeled::len) + test.len();
+        Ok(if held_as_half(images, features) { encode_half } else { encode })
     }
 
     /// Trains `network` on the images themselves and evaluates it on all three sets.
@@ -93,7 +111,7 @@ impl Session {
     /// Which classes the test images are taken for, by `readout` on what `layer` makes of them.
     pub fn confusion(&self, layer: &dyn Module, readout: &dyn Module, name: &str) -> Result<Picture> {
         let test = &self.data.test;
-        let test = test.with_inputs(encode(layer, test.inputs())?)?;
+        let test = test.with_inputs(self.encoding(layer)?(layer, test.inputs())?)?;
         let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
         let counts = confusion_matrix(test.labels(), &predictions, self.data.classes)?;
         Ok(ConfusionMatrix::new(&counts).title(format!("{name} on the test images")).draw()?)
@@ -105,6 +123,13 @@ impl Session {
         accuracies(model, &Loss::default(), [Some(train), validation.as_ref(), Some(test)])
     }
 }
+
+fn held_as_half(images: usize, features: usize) -> bool {
+    images.saturating_mul(features).saturating_mul(size_of::<f32>()) > F32_FEATURES
+}
+
+/// What a layer makes of many inputs.
+type Encode = fn(&dyn Module, &Tensor) -> candle_core::Result<Tensor>;
 
 fn sets<'a>(validation: Option<&'a Labeled>, test: Option<&'a Labeled>) -> Vec<(&'static str, &'a Labeled)> {
     let sets = [("validation", validation), ("test", test)];
@@ -122,4 +147,17 @@ fn accuracies<M: Module + ?Sized>(model: &M, loss: &Loss, sets: [Option<&Labeled
         test_accuracy: test?,
         ..Row::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_held_as_halves_only_where_they_are_large() {
+        for (images, features, half) in [(70_000, 2000, false), (40_000, 6272, false), (60_000, 24_576, true)]
+        {
+            assert_eq!(held_as_half(images, features), half, "{features} features of {images} images");
+        }
+    }
 }
