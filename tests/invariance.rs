@@ -131,6 +131,6 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--digits=60001"], &["--digits is 60001", "at most the dataset's images (60000)"]),
         (&["--views=0"], &["--views is 0", "at least 1"]),
         (&["--sandwich-fit-epochs=0"], &["--sandwich-fit-epochs is 0", "at least 1"]),
-        (&["--schedule=cosine"], &["--schedule", "constant, linear or staircase:EVERY:FACTOR"]),
+        (&["--schedule=cosine"], &["--schedule", "constant, linear, staircase:EVERY:FACTOR"]),
     ])
 }

@@ -212,7 +212,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--k=1"], &["--k is 1", "allowed: at least 2"]),
         (&["--p=0.5"], &["--p is 0.5", "at least 1"]),
         (&["--learning-rate=NaN"], &["--learning-rate is NaN", "above 0"]),
-        (&["--schedule=cosine"], &["--schedule is cosine", "constant, linear or staircase:EVERY:FACTOR"]),
+        (&["--schedule=cosine"], &["--schedule is cosine", "constant, linear, staircase:EVERY:FACTOR"]),
         (&["--readout-loss=hinge"], &["hinge", "cross-entropy"]),
         (&["--readout-learning-rate=0"], &["--readout-learning-rate is 0", "above 0"]),
         (&["--power=-1"], &["--power is -1", "above 0"]),
