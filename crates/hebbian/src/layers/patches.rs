@@ -108,34 +108,21 @@ impl CustomOp1 for Windows {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Self { kernel, stride, padding } = *self;
+        let Self { kernel, stride, .. } = *self;
         let (batch, channels, height, width) = layout.shape().dims4()?;
-        let images = values(storage, layout)?;
         let (rows, columns) = (self.places(height), self.places(width));
-        let inputs = channels * kernel * kernel;
-        let source = |side| move |at| padding.source(at, kernel, side);
-        let across: Vec<Option<usize>> = (0..columns * stride + kernel).map(source(width)).collect();
+        let (padded, width) = self.padded(values(storage, layout)?, height, width);
+        let (image, inputs) = (padded.len() / batch.max(1), channels * kernel * kernel);
         let mut patches = vec![0f32; batch * rows * columns * inputs];
         patches.par_chunks_mut(columns * inputs).enumerate().for_each(|(line, patches)| {
-            let (image, row) = (line / rows, line % rows);
-            let image = &images[image * channels * height * width..];
-            for channel in 0..channels {
-                for y in 0..kernel {
-                    let Some(from) = padding.source(row * stride + y, kernel, height) else { continue };
-                    let pixels = &image[(channel * height + from) * width..][..width];
-                    for column in 0..columns {
-                        let place = column * inputs + (channel * kernel + y) * kernel;
-                        let (patch, first) = (&mut patches[place..][..kernel], column * stride);
-                        match (across[first], across[first + kernel - 1]) {
-                            // Within the image pixels follow one another.
-                            (Some(left), Some(right)) if right + 1 == left + kernel => {
-                                copy_run(patch, &pixels[left..=right]);
-                            }
-                            _ => patch.iter_mut().zip(&across[first..]).for_each(|(value, from)| {
-                                *value = from.map_or(0.0, |from| pixels[from]);
-                            }),
-                        }
-                    }
+            let image = &padded[line / rows * image..][..image];
+            for (column, patch) in patches.chunks_mut(inputs).enumerate() {
+                let first = line % rows * stride * width + column * stride;
+                let places = (0..kernel).map(|y| first + y * width);
+                match kernel {
+                    3 => copy_patch::<3>(patch, image, image.len() / channels, places),
+                    5 => copy_patch::<5>(patch, image, image.len() / channels, places),
+                    _ => copy_any_patch(patch, image, image.len() / channels, places),
                 }
             }
         });
@@ -143,15 +130,61 @@ impl CustomOp1 for Windows {
     }
 }
 
-/// Copies a few pixels: the common numbers without a call.
-#[inline(always)]
-fn copy_run(to: &mut [f32], from: &[f32]) {
-    if let (Some(to), Some(from)) = (to.as_mut_array::<3>(), from.as_array::<3>()) {
-        *to = *from;
-    } else if let (Some(to), Some(from)) = (to.as_mut_array::<5>(), from.as_array::<5>()) {
-        *to = *from;
-    } else {
-        to.copy_from_slice(from);
+impl Windows {
+    /// The planes with what lies beyond their edges, and the width that they have then.
+    fn padded(self, planes: &[f32], height: usize, width: usize) -> (Vec<f32>, usize) {
+        let Self { kernel, padding, .. } = self;
+        let sources = |side: usize| -> Vec<Option<usize>> {
+            (0..side + 2 * padding.pixels(kernel)).map(|at| padding.source(at, kernel, side)).collect()
+        };
+        let (down, across) = (sources(height), sources(width));
+        let mut padded = vec![0f32; planes.len() / (height * width).max(1) * down.len() * across.len()];
+        let planes = padded.par_chunks_mut(down.len() * across.len()).zip(planes.par_chunks(height * width));
+        planes.with_min_len(PLANES_PER_TASK).for_each(|(padded, plane)| {
+            for (padded, from) in padded.chunks_mut(across.len()).zip(&down) {
+                let Some(from) = *from else { continue };
+                let line = &plane[from * width..][..width];
+                for (value, from) in padded.iter_mut().zip(&across) {
+                    *value = from.map_or(0.0, |from| line[from]);
+                }
+            }
+        });
+        (padded, across.len())
+    }
+}
+
+/// Planes that are handed to another thread at once.
+const PLANES_PER_TASK: usize = 16;
+
+/// Copies of each plane of an `image` the runs of `K` pixels at `places`, `K` of them, one after the other.
+fn copy_patch<const K: usize>(
+    patch: &mut [f32],
+    image: &[f32],
+    plane: usize,
+    places: impl Iterator<Item = usize>,
+) {
+    let mut starts = [0; K];
+    starts.iter_mut().zip(places).for_each(|(start, place)| *start = place);
+    let (runs, _) = patch.as_chunks_mut::<K>();
+    for (runs, plane) in runs.as_chunks_mut::<K>().0.iter_mut().zip(image.chunks_exact(plane)) {
+        for (run, &start) in runs.iter_mut().zip(&starts) {
+            run.copy_from_slice(&plane[start..start + K]);
+        }
+    }
+}
+
+/// The same for any size of a patch.
+fn copy_any_patch(
+    patch: &mut [f32],
+    image: &[f32],
+    plane: usize,
+    places: impl ExactSizeIterator<Item = usize> + Clone,
+) {
+    let kernel = places.len();
+    for (patch, plane) in patch.chunks_mut(kernel * kernel).zip(image.chunks(plane)) {
+        for (run, start) in patch.chunks_mut(kernel).zip(places.clone()) {
+            run.copy_from_slice(&plane[start..start + kernel]);
+        }
     }
 }
 
