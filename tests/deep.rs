@@ -25,7 +25,7 @@ const EXAMPLE: Example = Example {
 };
 
 #[test]
-fn each_depth_is_read_out_beside_the_hard_competition_and_random_filters() -> Result<()> {
+fn each_depth_is_read_out_beside_the_hard_competition_and_filters_that_learned_nothing() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
     let table = EXAMPLE.succeed(&out, &[])?;
@@ -38,6 +38,7 @@ fn each_depth_is_read_out_beside_the_hard_competition_and_random_filters() -> Re
         ["soft-hebb, depth 1", "soft-hebb, depth 2"],
         ["hard-wta, depth 1", "hard-wta, depth 2"],
         ["random, depth 1", "random, depth 2"],
+        ["random-patches, depth 1", "random-patches, depth 2"],
     ] {
         expected.extend(names.into_iter().zip([8 * 14 * 14, 12 * 7 * 7]));
     }
@@ -50,6 +51,22 @@ fn each_depth_is_read_out_beside_the_hard_competition_and_random_filters() -> Re
         assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
+    Ok(())
+}
+
+#[test]
+fn one_network_is_asked_for_and_a_layer_read_out_with_a_pooling_of_its_own() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = |name: &str, flags: &[&str]| -> Result<Vec<f64>> {
+        let out = folder.path().join(name);
+        EXAMPLE.succeed(&out, flags)?;
+        let (rows, _) = results(&out)?;
+        rows.iter().map(|row| row["train_accuracy"].as_f64().context("an accuracy")).collect()
+    };
+    let own = run("own", &["--models=soft-hebb"])?;
+    let other = run("other", &["--models=soft-hebb", "--readout-pools=average:4:2:1,max:4:2:1"])?;
+    assert_eq!((own.len(), other.len()), (2, 2));
+    assert!(own[0] != other[0] && own[1] == other[1], "{own:?} {other:?}");
     Ok(())
 }
 
@@ -86,6 +103,8 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--kernels=5,40"], &["kernel = 40", "at most 27"]),
         (&["--pools=max:4:2:1,middle:2:2:0"], &["--pools", "max or average:KERNEL:STRIDE:PADDING"]),
         (&["--pools=max:4:2:1,max:2:2:2"], &["padding = 2", "less than a neighborhood"]),
+        (&["--readout-pools=max:4:2:1,average:4:2:1"], &["--readout-pools is average:4:2:1", "max:4:2:1"]),
+        (&["--models=soft-hebb,hebb"], &["--models", "random-patches"]),
         (&["--batch-size=401"], &["--batch-size is 401", "1 to the training images (400)"]),
         (&["--rate-exponent=-1"], &["--rate-exponent is -1", "at least 0"]),
     ])

@@ -181,6 +181,11 @@ impl Parameters for Settings {
                 allowed,
             )?;
         }
+        // A saved network is read out of what it gives.
+        let last = |pools: &[PoolShape]| pools.last().copied().map(String::from).unwrap_or_default();
+        let (read, seen) = (last(readout_pools), last(pools));
+        let fits = readout_pools.is_empty() || read == seen;
+        Invalid::unless(fits, "layers.readout_pools", read, format!("{seen}, as in pools, for the last"))?;
         self.fit.check_as("fit")?;
         self.readout.check_as("readout")
     }
