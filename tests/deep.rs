@@ -104,6 +104,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--pools=max:4:2:1,middle:2:2:0"], &["--pools", "max or average:KERNEL:STRIDE:PADDING"]),
         (&["--pools=max:4:2:1,max:2:2:2"], &["padding = 2", "less than a neighborhood"]),
         (&["--readout-pools=max:4:2:1,average:4:2:1"], &["--readout-pools is average:4:2:1", "max:4:2:1"]),
+        (&["--models=random"], &["--models is random", "soft-hebb or hard-wta"]),
         (&["--models=soft-hebb,hebb"], &["--models", "random-patches"]),
         (&["--batch-size=401"], &["--batch-size is 401", "1 to the training images (400)"]),
         (&["--rate-exponent=-1"], &["--rate-exponent is -1", "at least 0"]),

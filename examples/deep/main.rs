@@ -34,7 +34,7 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
-        let mut session = Session::open(&self, steering, Model::SoftHebb.name(), |device| {
+        let mut session = Session::open(&self, steering, self.kept(), |device| {
             let data = Data::load(&self, &self.data, steering.quiet, device)?;
             self.network(&data, 0, None, device)?;
             Ok(data)
@@ -54,6 +54,11 @@ fn row_name(model: &str, depth: usize) -> String {
 }
 
 impl Settings {
+    /// The first model that learns: the checkpoint, the film and the pictures are of it.
+    fn kept(&self) -> &'static str {
+        self.models.iter().find(|model| model.learns()).map_or("", |model| model.name())
+    }
+
     fn compare_depths(&self, session: &mut Session, seed: u64, model: Model) -> Result<()> {
         let key = RunKey { seed, name: model.name() };
         let names: Vec<String> = (1..=self.depths()).map(|depth| row_name(key.name, depth)).collect();
@@ -100,7 +105,7 @@ impl Settings {
         let (weights, image) = receptive_fields(stack, session.data.image())?;
         let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
         session.draw("weights.png", &fields.scale(Scale::PerUnit).draw()?)?;
-        session.draw("confusion.png", &session.confusion(features, readout, "SoftHebb")?)?;
+        session.draw("confusion.png", &session.confusion(features, readout, key.name)?)?;
         let registry = Registry::builtin();
         let config: StackConfig = serde_json::from_value(stack.config())?;
         let model = session.model(Stack::from_state(config, stack.state()?, &registry)?, fit)?;

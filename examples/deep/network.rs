@@ -97,7 +97,7 @@ impl Settings {
             state.insert(format!("{place}.weights"), filters.broadcast_div(&lengths)?);
             stack.restore(state)?;
         }
-        self.settle(data, stack)
+        Ok(())
     }
 
     /// What a readout of this depth, which counts from 1, sees of a network.
@@ -142,8 +142,21 @@ pub struct Features<'a> {
     pub scale: f64,
 }
 
+/// Images whose patches and responses are held at once: the memory for many more is asked of the system anew each time.
+const PORTION: usize = 50;
+
 impl Module for Features<'_> {
     fn forward(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+        let images = inputs.dim(0)?;
+        let portions = (0..images)
+            .step_by(PORTION)
+            .map(|first| self.of_portion(&inputs.narrow(0, first, PORTION.min(images - first))?));
+        Tensor::cat(&portions.collect::<candle_core::Result<Vec<_>>>()?, 0)
+    }
+}
+
+impl Features<'_> {
+    fn of_portion(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let below = self.stack.below(self.layers, inputs)?;
         let features = self.response.iter().try_fold(below, |features, layer| layer.forward(&features))?;
         features * self.scale

@@ -155,6 +155,10 @@ impl Default for Settings {
 
 impl Parameters for Settings {
     fn check_together(&self) -> Result<(), Invalid> {
+        let learns = self.models.iter().any(|model| model.learns());
+        let named: Vec<&str> = self.models.iter().map(|model| model.name()).collect();
+        let allowed = "soft-hebb or hard-wta among them, which the checkpoint and the film are of";
+        Invalid::unless(learns, "models", named.join(","), allowed)?;
         let LayerSettings {
             units,
             kernels,

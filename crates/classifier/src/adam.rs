@@ -8,6 +8,8 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use crate::rows::place;
+
 /// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
 ///
 /// It is candle-nn's `AdamW`, which away from the CPU it is. Written as a graph, a step passes some fifteen times over
@@ -150,16 +152,12 @@ impl InplaceOp2 for Kernel<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<()> {
-        let (Some((from, to)), Some((start, end))) =
-            (weights_layout.contiguous_offsets(), gradient_layout.contiguous_offsets())
-        else {
-            bail!("adam: weights and gradient must be contiguous");
-        };
         let CpuStorage::F32(weights) = weights else { bail!("adam: weights must be f32") };
-        let gradient = &gradient.as_slice::<f32>()?[start..end];
+        let gradient = &gradient.as_slice::<f32>()?[place(gradient_layout)?];
         let Moments { first, second } = &mut *self.moments.borrow_mut();
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-        let chunks = weights[from..to].par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments);
+        let weights = &mut weights[place(weights_layout)?];
+        let chunks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments);
         let rates = self.rates;
         chunks.for_each(|((weights, gradient), (first, second))| {
             descend(rates, weights, gradient, first, second);

@@ -102,14 +102,10 @@ impl InplaceOp2 for Narrow {
         from: &CpuStorage,
         from_layout: &Layout,
     ) -> Result<()> {
-        let (Some((to_start, to_end)), Some((start, end))) =
-            (to_layout.contiguous_offsets(), from_layout.contiguous_offsets())
-        else {
-            bail!("narrow-to-f16: both must be contiguous");
-        };
+        let (place, from_place) = (rows::place(to_layout)?, rows::place(from_layout)?);
         let CpuStorage::F16(to) = to else { bail!("narrow-to-f16: the result must be f16") };
-        let from = &from.as_slice::<f32>()?[start..end];
-        let chunks = to[to_start..to_end].par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK));
+        let from = &from.as_slice::<f32>()?[from_place];
+        let chunks = to[place].par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK));
         chunks.try_for_each(|(to, from)| {
             to.convert_from_f32_slice(from);
             let fits = to.iter().fold(true, |fits, value| fits & value.is_finite());

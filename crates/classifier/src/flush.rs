@@ -1,6 +1,8 @@
 //! Gradients without subnormal numbers.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::rows::place;
 
 /// Where the gradient of a logit is smaller, it becomes 0. That of a softmax falls without end where it grows sure, and the
 /// product with the inputs then takes several times longer: the CPU is slow with subnormal numbers. Adam divides by 1e-7 and
@@ -23,10 +25,7 @@ impl CustomOp1 for Flush {
     }
 
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("flush: logits must be contiguous")
-        };
-        let logits = logits.as_slice::<f32>()?[start..end].to_vec();
+        let logits = logits.as_slice::<f32>()?[place(layout)?].to_vec();
         Ok((CpuStorage::F32(logits), layout.shape().clone()))
     }
 

@@ -1,5 +1,7 @@
 //! Rows of a matrix as f32: chosen, widened and masked in one pass.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -10,6 +12,12 @@ use crate::dropout::Dropout;
 /// Rows of `columns` f32 that fit into `bytes`, and at least one.
 pub(crate) fn within(bytes: usize, columns: usize) -> usize {
     (bytes / (size_of::<f32>() * columns.max(1))).max(1)
+}
+
+/// Where the numbers of a contiguous tensor lie in its storage.
+pub(crate) fn place(layout: &Layout) -> Result<Range<usize>> {
+    let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
+    Ok(start..end)
 }
 
 /// The matrix as f32 where it is f16; any other stays as it is.
@@ -82,22 +90,18 @@ impl InplaceOp2 for Rows<'_> {
         from: &CpuStorage,
         from_layout: &Layout,
     ) -> Result<()> {
-        let (Some((to_start, to_end)), Some((start, end))) =
-            (to_layout.contiguous_offsets(), from_layout.contiguous_offsets())
-        else {
-            bail!("rows: both matrices must be contiguous");
-        };
+        let (place, from_place) = (place(to_layout)?, place(from_layout)?);
         let ((rows, columns), shape) = (from_layout.shape().dims2()?, to_layout.shape().dims2()?);
         if shape != (self.indices.len(), columns) || self.indices.iter().any(|&index| index as usize >= rows)
         {
             bail!("rows: {} of a matrix ({rows}, {columns}) into {shape:?}", self.indices.len());
         }
         let CpuStorage::F32(to) = to else { bail!("rows: the result must be f32") };
-        let to = &mut to[to_start..to_end];
+        let to = &mut to[place];
         match from {
             _ if columns == 0 => (),
-            CpuStorage::F32(from) => self.copy(&from[start..end], to, columns),
-            CpuStorage::F16(from) => self.copy(&from[start..end], to, columns),
+            CpuStorage::F32(from) => self.copy(&from[from_place], to, columns),
+            CpuStorage::F16(from) => self.copy(&from[from_place], to, columns),
             _ => bail!("rows: a matrix must be f32 or f16"),
         }
         Ok(())

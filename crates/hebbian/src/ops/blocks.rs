@@ -18,6 +18,13 @@ pub(crate) struct Block<'a> {
 unsafe impl Send for Block<'_> {}
 
 impl Block<'_> {
+    /// Where the value at a row and column of the block lies, from which all that follow in the block can be reached.
+    pub fn place(&mut self, row: usize, column: usize) -> *mut f32 {
+        assert!(row < self.rows && column < self.columns);
+        // SAFETY: the place lies in the block, and so in the matrix.
+        unsafe { self.start.add(row * self.stride + column) }
+    }
+
     /// The values of one row of the block, which counts from the block's first.
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [f32] {

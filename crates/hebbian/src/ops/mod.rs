@@ -17,6 +17,7 @@ pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod currents;
+mod exp;
 mod fault;
 mod frames;
 pub(crate) mod product;
@@ -31,6 +32,7 @@ pub(crate) use batch::{check_batch_of, check_inputs, check_samples};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, sum_of};
 pub use currents::Currents;
+pub(crate) use exp::exp;
 pub(crate) use fault::{no_update, settle_update, size_or_fault, unless_fault, zero_if_finite};
 pub(crate) use frames::{check_frames, minibatches, reconstruction_error, relative_error, relative_error_of};
 pub(crate) use row_norms::{LENGTH_FLOOR, norm_of_row};

@@ -57,8 +57,7 @@ fn average_plane(pooled: &mut [f32], plane: &[f32], config: &PoolingConfig, widt
 }
 
 /// Folds the rows of each neighborhood that lie in the plane into one, that one at each of its columns, and takes those that
-/// the stride leads to. `lines` are room for two rows with their padding, and a
-/// neighborhood's width beyond.
+/// the stride leads to. `lines` are room for two rows with their padding, and a neighborhood's width beyond.
 #[inline(always)]
 fn fold_plane(
     pooled: &mut [f32],

@@ -88,6 +88,14 @@ impl Unit {
                     "test {slabs}, {slabs}",
                     "jz 6f",
                     "5:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 1024]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
                     $($product,)*
                     "add {a}, {size}",
                     "add {b}, {apart}",
@@ -118,25 +126,8 @@ impl Unit {
         // hold, and the loads and stores at `to` are of 32 rows of 32 values, which the caller vouches for.
         unsafe {
             match PARTS {
-                1 => multiply!(
-                    "tileloadd tmm4, [{a} + {row}]",
-                    "tileloadd tmm6, [{b} + {row}]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm7, [{b} + {row} + 1024]",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{a} + {row} + 1024]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7"
-                ),
+                1 => multiply!(),
                 _ => multiply!(
-                    "tileloadd tmm4, [{a} + {row}]",
-                    "tileloadd tmm6, [{b} + {row}]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm7, [{b} + {row} + 1024]",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{a} + {row} + 1024]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
                     "tileloadd tmm6, [{b} + {row} + 2048]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
                     "tileloadd tmm7, [{b} + {row} + 3072]",

@@ -204,7 +204,7 @@ fn multiply_tile<const PARTS: usize>(
 ) {
     let (rows, columns) = (PANEL.min(block.rows - row), PANEL.min(block.columns - column));
     if rows == PANEL && columns == PANEL {
-        let (to, stride) = (block.row(row)[column..].as_mut_ptr(), block.stride);
+        let (to, stride) = (block.place(row, column), block.stride);
         // SAFETY: these rows and columns belong to the block.
         unsafe { unit.multiply(left, right, to, stride, add) };
         return;

@@ -5,11 +5,10 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::bit_sets::{elements_on, words as words_of};
-use super::exp::exp;
 use super::largest::{below, largest, smallest};
 use super::synapses::{Gains, Synapses, no_gains};
 use super::{Backend, BoostToward, Columns, NO_COLUMN, RAISE, SpatialPoolerConfig, Starved};
-use crate::ops::{NEGLIGIBLE, sum_of};
+use crate::ops::{NEGLIGIBLE, exp, sum_of};
 
 #[derive(Debug)]
 pub(super) struct BitBackend {

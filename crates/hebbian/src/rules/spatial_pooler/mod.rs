@@ -42,7 +42,6 @@
 mod bit_backend;
 mod bit_sets;
 mod columns;
-mod exp;
 mod graph_backend;
 mod largest;
 mod overlap_counts;
