@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use hebbian::{Fit, LearningRule, Registry, Stack, StackConfig};
-use hebbian_classifier::{SoftmaxRegression, encode};
+use hebbian_classifier::SoftmaxRegression;
 use hebbian_experiment::{
     Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
 };
@@ -19,7 +19,7 @@ use settings::{Model, Settings};
 
 const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "film.gif"];
 
-/// Images by which the size of features is measured.
+/// Images by which features are standardized.
 const MEASURED: usize = 1000;
 /// An inverse temperature at which the winner takes all.
 const WINNER_TAKES_ALL: f64 = 1e6;
@@ -110,14 +110,11 @@ impl Settings {
         let config: StackConfig = serde_json::from_value(stack.config())?;
         let model = session.model(Stack::from_state(config, stack.state()?, &registry)?, fit)?;
         // A model's readout sees the features as the stack gives them.
-        let mut state = readout.state()?;
-        if let Some(weight) = state.get_mut("weight") {
-            *weight = (&*weight * features.scale)?;
-        }
-        Ok(model.with_readout(&state)?.save(&session.checkpoint_path(key))?)
+        let readout = features.unstandardized(readout.state()?)?;
+        Ok(model.with_readout(&readout)?.save(&session.checkpoint_path(key))?)
     }
 
-    /// A readout on the features of this depth, brought to a root mean square of 1/2.
+    /// A readout on the features of this depth.
     fn read_out<'a>(
         &self,
         session: &mut Session,
@@ -125,12 +122,10 @@ impl Settings {
         stack: &'a Stack,
         depth: usize,
     ) -> Result<(Row, Features<'a>, SoftmaxRegression)> {
-        let mut features = self.features(stack, depth)?;
-        let count = session.data.train.len().min(MEASURED);
-        let some = encode(&features, &session.data.train.inputs().narrow(0, 0, count)?)?;
-        let size = f64::from(some.sqr()?.mean_all()?.to_scalar::<f32>()?).sqrt();
-        features.scale = 0.5 / size.max(1e-12);
-        let readout = SoftmaxRegression::new(some.dim(1)?, session.data.classes, &session.device)?;
+        let train = session.data.train.inputs();
+        let measured = train.narrow(0, 0, train.dim(0)?.min(MEASURED))?;
+        let features = self.features(stack, depth, &measured)?;
+        let readout = SoftmaxRegression::new(features.count(), session.data.classes, &session.device)?;
         let row = session.read_out(key, &features, &readout, &self.readout, false)?;
         Ok((row, features, readout))
     }

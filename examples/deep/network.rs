@@ -1,15 +1,16 @@
 //! The networks: convolutions with what stands before and behind them, and where their filters come from.
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use hebbian::{
     Convolution, ConvolutionConfig, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
     Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig,
     Triangle, TriangleConfig,
 };
+use hebbian_classifier::encode;
 use hebbian_experiment::Data;
-use hebbian_training::Generator;
+use hebbian_training::{Generator, State};
 
 use crate::settings::{PoolShape, Settings};
 
@@ -100,14 +101,18 @@ impl Settings {
         Ok(())
     }
 
-    /// What a readout of this depth, which counts from 1, sees of a network.
-    pub fn features<'a>(&self, stack: &'a Stack, depth: usize) -> Result<Features<'a>> {
+    /// What a readout of this depth, which counts from 1, sees of a network: each channel at mean 0 and variance 1 over
+    /// `images`.
+    pub fn features<'a>(&self, stack: &'a Stack, depth: usize, images: &Tensor) -> Result<Features<'a>> {
         let place = below_convolution(depth);
         let layer = depth - 1;
         let pool = *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer]);
         let filters = convolution(stack, place)?.output();
-        let (response, _) = response(filters, self.layers.powers[layer], pool)?;
-        Ok(Features { stack, layers: place + 1, response, scale: 1.0 })
+        let (response, input) = response(filters, self.layers.powers[layer], pool)?;
+        let mut features = Features { stack, layers: place + 1, response };
+        let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;
+        features.response.push(Box::new(standardize));
+        Ok(features)
     }
 }
 
@@ -133,13 +138,11 @@ fn response(
     Ok((layers.into(), output))
 }
 
-/// The lowest layers of a stack and what follows them for a readout, scaled.
+/// The lowest layers of a stack and what follows them for a readout; the last standardizes.
 pub struct Features<'a> {
     stack: &'a Stack,
     layers: usize,
     response: Vec<Box<dyn LearningRule>>,
-    /// What all features are multiplied by.
-    pub scale: f64,
 }
 
 /// Images whose patches and responses are held at once: the memory for many more is asked of the system anew each time.
@@ -158,7 +161,24 @@ impl Module for Features<'_> {
 impl Features<'_> {
     fn of_portion(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let below = self.stack.below(self.layers, inputs)?;
-        let features = self.response.iter().try_fold(below, |features, layer| layer.forward(&features))?;
-        features * self.scale
+        self.response.iter().try_fold(below, |features, layer| layer.forward(&features))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.response.last().map_or(0, |layer| layer.units())
+    }
+
+    /// The state of a readout of these features as that of one which sees them before they are standardized.
+    pub fn unstandardized(&self, mut readout: State) -> Result<State> {
+        let standardize = self.response.last().context("the features are not standardized")?;
+        let (weight, bias) = (readout["weight"].clone(), readout["bias"].clone());
+        // An affine map is what it makes of zeros and ones.
+        let zeros = Tensor::zeros((1, standardize.inputs()), DType::F32, weight.device())?;
+        let offset = standardize.forward(&zeros)?;
+        let scale = (standardize.forward(&zeros.ones_like()?)? - &offset)?;
+        readout.insert("bias".into(), (bias + weight.matmul(&offset.t()?)?.flatten_all()?)?);
+        readout.insert("weight".into(), weight.broadcast_mul(&scale)?);
+        Ok(readout)
     }
 }

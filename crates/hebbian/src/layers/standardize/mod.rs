@@ -48,6 +48,18 @@ const MOMENTUM: f64 = 0.1;
 const FLOOR: f64 = 1e-5;
 
 impl Standardize {
+    /// The layer with the mean and the biased variance of each channel of `images (batch, values)`.
+    ///
+    /// # Errors
+    /// If the images are not of the config's size, or hold what is not finite.
+    pub fn fit(config: StandardizeConfig, images: &Tensor) -> Result<Self> {
+        config.validate()?;
+        let (mean, variance) = moments(&config.input.images(images)?)?;
+        check_finite("mean", &mean)?;
+        check_finite("variance", &variance)?;
+        Ok(Self { config, fault: no_update(mean.device())?, mean, variance })
+    }
+
     fn per_channel(&self, values: &Tensor) -> Result<Tensor> {
         values.reshape((1, self.config.input.channels, 1, 1))
     }
@@ -194,6 +206,16 @@ mod tests {
         }
         let constant = Tensor::full(7f32, (4, 18), &Device::Cpu)?;
         assert_eq!(layer()?.learn(&constant)?.output.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn fitted_to_images_it_brings_them_to_mean_zero_and_variance_one() -> Result<()> {
+        let (input, images) = (ImageSize::new(2, 3, 3), images(0)?);
+        let fitted = Standardize::fit(StandardizeConfig { input }, &images)?;
+        let learned = layer()?.learn(&images)?.output;
+        assert_eq!(fitted.forward(&images)?.to_vec2::<f32>()?, learned.to_vec2::<f32>()?);
+        assert!(Standardize::fit(StandardizeConfig { input }, &(images * f64::NAN)?).is_err());
         Ok(())
     }
 
