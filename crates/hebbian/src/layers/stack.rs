@@ -82,6 +82,8 @@ pub struct Stack {
     rules: Vec<Box<dyn LearningRule>>,
     learning: Learning,
     epoch: usize,
+    /// Of each rule, the winners of the last step.
+    winners: Vec<Option<Tensor>>,
     /// On the CPU, the states before the step of the rules below the last that cannot undo one.
     before: Vec<State>,
 }
@@ -109,8 +111,8 @@ impl Stack {
         {
             bail!("{} numbers of epochs for {} rules, expected one for each", epochs.len(), rules.len());
         }
-        let before = vec![State::new(); rules.len() - 1];
-        Ok(Self { rules, learning, epoch: 0, before })
+        let (winners, before) = (vec![None; rules.len()], vec![State::new(); rules.len() - 1]);
+        Ok(Self { rules, learning, epoch: 0, winners, before })
     }
 
     /// A stack for `inputs` values per sample whose rules, of the `registry`, have learned nothing yet; the lowest draws
@@ -150,6 +152,12 @@ impl Stack {
         self.rules.iter().take(layer).try_fold(inputs.clone(), |inputs, rule| rule.forward(&inputs))
     }
 
+    /// The units of the rule `layer` that won in the last step, as [`Learned::winners`]: what [`LearningRule::learn`] returns is
+    /// only the highest rule's. None for a rule without winners, and for one that learned nothing in that step.
+    pub fn winners(&self, layer: usize) -> Option<&Tensor> {
+        self.winners.get(layer)?.as_ref()
+    }
+
     /// The one rule that learns in this epoch, unless all do.
     fn learner(&self) -> Option<usize> {
         let Learning::Greedy(epochs) = &self.learning else { return None };
@@ -166,6 +174,7 @@ impl Stack {
             let seen = learned.as_ref().map_or(inputs, |below| &below.output);
             match self.rules[layer].learn(seen) {
                 Ok(mut step) => {
+                    self.winners[layer].clone_from(&step.winners);
                     // What learns nothing measures nothing.
                     if step.measures.is_empty() {
                         step.measures = learned.map(|below| below.measures).unwrap_or_default();
@@ -173,6 +182,7 @@ impl Stack {
                     learned = Some(step);
                 }
                 Err(error) => {
+                    self.winners.fill(None);
                     if inputs.device().is_cpu() {
                         self.take_back(layer)?;
                     }
@@ -324,9 +334,12 @@ impl LearningRule for Stack {
 
     /// What the highest rule that learns has to report.
     fn learn(&mut self, inputs: &Tensor) -> Result<Learned> {
+        self.winners.fill(None);
         if let Some(learner) = self.learner() {
             let inputs = self.below(learner, inputs)?;
-            return self.rules[learner].learn(&inputs);
+            let learned = self.rules[learner].learn(&inputs)?;
+            self.winners[learner].clone_from(&learned.winners);
+            return Ok(learned);
         }
         if inputs.device().is_cpu() {
             self.keep()?;
@@ -415,6 +428,29 @@ mod tests {
         for number in 0..2 {
             assert_eq!(layer(&together, number)?, layer(&apart, number)?, "rule {number}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_winners_of_the_last_step_are_those_of_each_rule_that_learned_in_it() -> Result<()> {
+        let winners = |tensor: &Tensor| tensor.to_vec2::<u32>();
+        let (mut together, mut apart) = (stack(Learning::Online)?, stack(Learning::Online)?);
+        assert!(together.winners(0).is_none());
+        together.learn(&stream()?)?;
+        let below = apart.rules[0].learn(&stream()?)?;
+        let above = apart.rules[1].learn(&below.output)?;
+        for (layer, learned) in [below, above].iter().enumerate() {
+            let ours = together.winners(layer).map(winners).transpose()?;
+            assert_eq!(ours, learned.winners.as_ref().map(winners).transpose()?, "rule {layer}");
+        }
+        assert!(together.winners(0).is_some() && together.winners(2).is_none());
+
+        let mut greedy = stack(Learning::Greedy(vec![1, 1]))?;
+        greedy.learn(&stream()?)?;
+        assert!(greedy.winners(0).is_some() && greedy.winners(1).is_none());
+        greedy.begin_epoch(1, &stream()?)?;
+        greedy.learn(&stream()?)?;
+        assert!(greedy.winners(0).is_none());
         Ok(())
     }
 
