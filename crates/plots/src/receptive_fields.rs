@@ -48,6 +48,7 @@ pub struct ReceptiveFields {
     grid: (usize, usize),
     scale: Scale,
     title: Option<String>,
+    caption: Option<String>,
     width: usize,
     few_colors: bool,
 }
@@ -62,6 +63,7 @@ impl ReceptiveFields {
             grid,
             scale: Scale::default(),
             title: None,
+            caption: None,
             width: 900,
             few_colors: false,
         }
@@ -83,6 +85,11 @@ impl ReceptiveFields {
     /// A line above the grid; a long one is set smaller, so that all frames of a film have one size.
     pub fn title(self, title: impl Into<String>) -> Self {
         Self { title: Some(title.into()), ..self }
+    }
+
+    /// A line below the grid in place of what the colors stand for: where what is drawn are images, no weights.
+    pub fn caption(self, caption: impl Into<String>) -> Self {
+        Self { caption: Some(caption.into()), ..self }
     }
 
     /// The width to aim at in pixels, 900 unless told; the picture has the nearest at which a weight is whole pixels.
@@ -118,9 +125,10 @@ impl ReceptiveFields {
             self.draw_unit(&mut picture, &layout, (row, column), &colors);
         }
         let limit = limits.first().copied().unwrap_or(0.0);
-        match self.is_color() {
-            true => self.draw_key(&mut picture, &layout, limit, signed)?,
-            false => self.draw_bar(&mut picture, &layout, limit)?,
+        match &self.caption {
+            Some(caption) => self.draw_line(&mut picture, &layout, caption)?,
+            None if self.is_color() => self.draw_key(&mut picture, &layout, limit, signed)?,
+            None => self.draw_bar(&mut picture, &layout, limit)?,
         }
         Ok(picture)
     }
@@ -165,8 +173,12 @@ impl ReceptiveFields {
             Scale::PerUnit => format!("{zero}, each unit to its own maximum"),
             Scale::Global => format!("{zero}, the largest weight is {}", significant(limit)),
         };
+        self.draw_line(picture, layout, &words)
+    }
+
+    fn draw_line(&self, picture: &mut Picture, layout: &Layout, words: &str) -> Result<()> {
         let (middle, room) = ((layout.width / 2) as f32, (layout.width - 2 * MARGIN) as f32);
-        Text::new(&words, 18.0).fit(room)?.draw(picture, middle, layout.bar as f32 + 8.0, Align::Middle)
+        Text::new(words, 18.0).fit(room)?.draw(picture, middle, layout.bar as f32 + 8.0, Align::Middle)
     }
 
     fn draw_bar(&self, picture: &mut Picture, layout: &Layout, limit: f64) -> Result<()> {
@@ -393,6 +405,18 @@ mod tests {
         let ramp = Tensor::arange(-784f32, 784.0, &Device::Cpu).unwrap().reshape((2, 784)).unwrap();
         let fields = ReceptiveFields::new(&ramp, (28, 28), (1, 2)).title("epoch 1024 of 98765").width(600);
         Film::new(std::time::Duration::ZERO).push(&fields.draw().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_caption_stands_in_place_of_the_color_bar() {
+        let (with, without) = (fields(2, (1, 2)).caption("patches"), fields(2, (1, 2)));
+        let colored = |fields: &ReceptiveFields| {
+            let (picture, layout) = (fields.draw().unwrap(), Layout::of(fields).unwrap());
+            let line = (0..picture.width()).filter_map(|x| picture.pixel(x, layout.bar + BAR_HEIGHT / 2));
+            line.into_iter().any(|[red, _, blue]| red != blue)
+        };
+        assert!(!colored(&with) && colored(&without));
+        assert_eq!(with.draw().unwrap().height(), without.draw().unwrap().height());
     }
 
     #[test]
