@@ -1,6 +1,9 @@
 //! The example `deep` from its command line to the files that it leaves, at a small size.
 
 mod example;
+// Its tests are run here: those in examples are not.
+#[path = "../examples/deep/receptive_field.rs"]
+mod receptive_field;
 
 use std::fs;
 
@@ -10,6 +13,7 @@ use example::{Example, results};
 use hebbian::{Convolution, Registry, SoftHebb, Stack};
 use hebbian_datasets::{Dataset, SplitSizes};
 use hebbian_model::Model;
+use serde_json::Value;
 
 const EXAMPLE: Example = Example {
     name: "deep",
@@ -47,10 +51,45 @@ fn each_depth_is_read_out_beside_the_hard_competition_and_filters_that_learned_n
         assert!(row["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.5), "{row}");
     }
     assert!(table.contains("learn s"), "{table}");
-    for png in ["weights", "accuracy", "confusion"].map(|name| format!("{name}.png")) {
+    for png in ["weights", "learning", "patches", "accuracy", "confusion"].map(|name| format!("{name}.png")) {
         assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
+    Ok(())
+}
+
+#[test]
+fn the_primary_network_is_watched_while_it_learns() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    EXAMPLE.succeed(&out, &["--models=soft-hebb,hard-wta"])?;
+    let lines = fs::read_to_string(out.join("metrics.jsonl"))?;
+    let lines = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let of = |model: &'static str| {
+        lines.iter().filter(move |line| line["model"] == model && line["phase"] == "learn")
+    };
+    assert!(of("hard-wta").count() == 2 && of("hard-wta").all(|line| line.get("watched").is_none()));
+    let records: Vec<&Value> =
+        of("soft-hebb").filter_map(|line| line["watched"].as_array()).flatten().collect();
+    // Of 80 steps in two epochs the first and every second.
+    let steps: Vec<u64> = records.iter().filter_map(|record| record["step"].as_u64()).collect();
+    assert_eq!(steps, [1].into_iter().chain((2..=80).step_by(2)).collect::<Vec<_>>());
+    for layer in records.iter().filter_map(|record| record["layers"].as_array()).flatten() {
+        let of = |name: &str| layer[name].as_f64().with_context(|| name.to_owned());
+        let (shortest, mean, longest) = (of("shortest")?, of("mean_length")?, of("longest")?);
+        assert!(0.0 < shortest && shortest <= mean && mean <= longest, "{layer}");
+        assert!((0.0..=1.0).contains(&of("entropy")?), "{layer}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_of_one_layer_is_drawn_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let flags =
+        ["--units=8", "--kernels=5", "--learning-rates=0.08", "--inverse-temperatures=1", "--powers=0.7"];
+    let flags: Vec<&str> = flags.into_iter().chain(["--pools=max:4:2:1", "--models=soft-hebb"]).collect();
+    EXAMPLE.succeed(&folder.path().join("run"), &flags)?;
     Ok(())
 }
 

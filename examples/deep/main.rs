@@ -1,8 +1,11 @@
 //! A convolutional network that learns from every image once, without labels and without a gradient, and what each of its
 //! depths is worth to a linear classifier, beside the same network under hard competition and with the filters that it began with.
 
+mod excitation;
 mod network;
+mod receptive_field;
 mod settings;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -16,8 +19,10 @@ use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
 
 use network::Features;
 use settings::{Model, Settings};
+use watching::Watch;
 
-const PICTURES: [&str; 4] = ["weights.png", "accuracy.png", "confusion.png", "film.gif"];
+const PICTURES: [&str; 6] =
+    ["weights.png", "learning.png", "patches.png", "accuracy.png", "confusion.png", "film.gif"];
 
 /// Images by which features are standardized.
 const MEASURED: usize = 1000;
@@ -72,7 +77,11 @@ impl Settings {
             Model::Random => self.settle(&session.data, &mut stack)?,
             Model::RandomPatches => self.take_patches(&session.data, seed, &mut stack)?,
             Model::SoftHebb | Model::HardWta => {
-                session.learn(key, &mut fit, &mut stack, |_, _| Ok(()))?;
+                let steps = self.fit.epochs * (session.data.train.len() / self.fit.batch_size);
+                let mut watch = session.is_primary(key).then(|| Watch::new(self.depths(), steps));
+                session.learn(key, &mut fit, &mut stack, |event, line| {
+                    watch.as_mut().map_or(Ok(()), |watch| watch.observe(event, line))
+                })?;
             }
         }
         for (name, depth) in names.iter().zip(1..) {
@@ -105,6 +114,8 @@ impl Settings {
         let (weights, image) = receptive_fields(stack, session.data.image())?;
         let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
         session.draw("weights.png", &fields.scale(Scale::PerUnit).draw()?)?;
+        session.draw("learning.png", &watching::draw(session, key, self.fit.batch_size)?)?;
+        session.draw("patches.png", &self.excitation(session, stack)?)?;
         session.draw("confusion.png", &session.confusion(features, readout, key.name)?)?;
         let registry = Registry::builtin();
         let config: StackConfig = serde_json::from_value(stack.config())?;

@@ -116,6 +116,12 @@ impl Settings {
     }
 }
 
+/// The filters of this depth, which counts from 1, with where they look, and their place in the stack.
+pub fn filters(stack: &Stack, depth: usize) -> Result<(&Convolution, usize)> {
+    let place = below_convolution(depth);
+    Ok((convolution(stack, place)?, place))
+}
+
 fn convolution(stack: &Stack, place: usize) -> Result<&Convolution> {
     stack.rules()[place].downcast_ref().context("the network has no convolution there")
 }

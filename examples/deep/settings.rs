@@ -7,6 +7,8 @@ use hebbian_training::{Invalid, Schedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::receptive_field::Window;
+
 /// Convolutional SoftHebb, depth by depth, beside random filters
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -97,6 +99,11 @@ pub struct PoolShape {
 impl PoolShape {
     pub fn is_max(self) -> bool {
         self.kind == Pool::Max
+    }
+
+    pub fn window(self) -> Window {
+        let [kernel, stride, padding] = self.sizes;
+        Window { kernel, stride, padding }
     }
 
     pub fn of(self, input: ImageSize) -> PoolingConfig {

@@ -1,0 +1,135 @@
+//! What is watched of a network while it learns: how long its filters are, and how evenly they win.
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use hebbian::{Event, SoftHebb, Stack};
+use hebbian_experiment::codes::{entropy_bits, wins};
+use hebbian_experiment::{Phase, RunKey, Session};
+use hebbian_plots::{Curves, Picture, Series};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::network::filters;
+
+/// About as many records are made of a training.
+const RECORDS: usize = 50;
+/// Filters this close to length 1 count as those that have come to it.
+const CLOSE: f64 = 0.01;
+/// Under which the line of an epoch holds its records.
+const NAME: &str = "watched";
+
+/// A network after so many steps.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    step: usize,
+    layers: Vec<LayerRecord>,
+}
+
+/// The filters of one layer.
+#[derive(Serialize, Deserialize)]
+struct LayerRecord {
+    filters: usize,
+    shortest: f64,
+    mean_length: f64,
+    longest: f64,
+    /// Filters that have come to length 1.
+    converged: usize,
+    /// The entropy of the shares that the filters have of all wins since the last record; 1 if all win equally often.
+    entropy: f64,
+}
+
+/// Makes records of a network that learns.
+pub struct Watch {
+    /// Steps from one record to the next.
+    every: usize,
+    /// Of each layer, what won in each step since the last record. It stays on the device until the next.
+    winners: Vec<Vec<Tensor>>,
+}
+
+impl Watch {
+    /// Of a training of so many `steps` in all.
+    pub fn new(depths: usize, steps: usize) -> Self {
+        Self { every: steps.div_ceil(RECORDS).max(1), winners: vec![Vec::new(); depths] }
+    }
+
+    /// Adds the records of an epoch to its `line` of the metrics.
+    pub fn observe(&mut self, event: &Event<'_, Stack>, line: &mut Map<String, Value>) -> Result<()> {
+        if event.epoch_report().is_some() {
+            // A run that goes on from here has not seen them either.
+            self.winners.iter_mut().for_each(Vec::clear);
+            return Ok(());
+        }
+        for (depth, winners) in (1..).zip(&mut self.winners) {
+            winners.extend(event.rule.winners(filters(event.rule, depth)?.1).cloned());
+        }
+        let step = event.fit.step();
+        if step == 1 || step.is_multiple_of(self.every) {
+            let records = line.entry(NAME).or_insert_with(|| json!([])).as_array_mut();
+            records.context(NAME)?.push(json!(self.record(step, event.rule)?));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, step: usize, stack: &Stack) -> Result<Record> {
+        let layers = (1..).zip(&mut self.winners);
+        let layers = layers.map(|(depth, winners)| layer_record(stack, depth, std::mem::take(winners)));
+        Ok(Record { step, layers: layers.collect::<Result<_>>()? })
+    }
+}
+
+fn layer_record(stack: &Stack, depth: usize, winners: Vec<Tensor>) -> Result<LayerRecord> {
+    let (convolution, _) = filters(stack, depth)?;
+    let rule: &SoftHebb = convolution.rule().downcast_ref().context("the filters are SoftHebb's")?;
+    let lengths: Vec<f64> = rule.norms()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
+    let output = convolution.output();
+    // A winner is a filter at a place.
+    let wins = wins(&Tensor::cat(&winners, 0)?, output.values())?;
+    let wins: Vec<usize> = wins.chunks(output.positions()).map(|places| places.iter().sum()).collect();
+    Ok(LayerRecord {
+        filters: lengths.len(),
+        shortest: lengths.iter().copied().fold(f64::INFINITY, f64::min),
+        mean_length: lengths.iter().sum::<f64>() / lengths.len() as f64,
+        longest: lengths.iter().copied().fold(0.0, f64::max),
+        converged: lengths.iter().filter(|&length| (length - 1.0).abs() < CLOSE).count(),
+        // The entropy of a single filter is 0, whatever it is a share of.
+        entropy: entropy_bits(&wins) / (lengths.len() as f64).log2().max(1.0),
+    })
+}
+
+/// What was watched, over the images that were seen, `batch` in each step.
+pub fn draw(session: &Session, key: RunKey<'_>, batch: usize) -> Result<Picture> {
+    let records = records(session, key)?;
+    let depths = records.last().map_or(0, |record| record.layers.len());
+    let curve = |depth: usize, value: fn(&LayerRecord) -> f64| -> Vec<(f64, f64)> {
+        let layers = records.iter().filter_map(|record| Some((record.step, record.layers.get(depth)?)));
+        layers.map(|(step, layer)| ((step * batch) as f64, value(layer))).collect()
+    };
+    let lengths = (0..depths).flat_map(|depth| {
+        // Around the range: there, back, and down to where it began.
+        let mut range = curve(depth, |layer| layer.shortest);
+        let begin = range.first().copied();
+        range.extend(curve(depth, |layer| layer.longest).into_iter().rev().chain(begin));
+        let last = records.last().and_then(|record| record.layers.get(depth));
+        let (converged, all) = last.map_or((0, 0), |layer| (layer.converged, layer.filters));
+        let name = format!("layer {}, mean ({converged} of {all} have come to 1)", depth + 1);
+        [
+            Series::dashed(format!("layer {}, range", depth + 1), depth, range),
+            Series::solid(name, depth, curve(depth, |layer| layer.mean_length)),
+        ]
+    });
+    let entropy = (0..depths).map(|depth| {
+        Series::solid(format!("layer {}", depth + 1), depth, curve(depth, |layer| layer.entropy))
+    });
+    let seen = "images seen";
+    let lengths = Curves::new(format!("{}: lengths of the filters", key.name), (seen, "length"), lengths);
+    let title = format!("{}: how evenly the filters win", key.name);
+    let entropy = Curves::new(title, (seen, "entropy of the wins, as a share of ln(filters)"), entropy);
+    Ok(Picture::side_by_side(&[lengths.draw()?, entropy.draw()?])?)
+}
+
+/// All records of a training, also of the epochs before a kill.
+fn records(session: &Session, key: RunKey<'_>) -> Result<Vec<Record>> {
+    let epochs = session.metrics.of(key, Phase::Learn);
+    let records = epochs.filter_map(|epoch| epoch.values.get(NAME)?.as_array()).flatten();
+    records.map(|record| Record::deserialize(record).context(NAME)).collect()
+}
