@@ -19,12 +19,6 @@ const PER_DEPTH: usize = 5;
 /// Batches after which running statistics are those of the data.
 const SETTLED: usize = 300;
 
-/// Layers of the stack below the convolution of this depth, which counts from 1.
-fn below_convolution(depth: usize) -> usize {
-    // The lowest layer brings the channels of a pixel apart.
-    1 + PER_DEPTH * (depth - 1) + 1
-}
-
 impl Settings {
     /// How many layers of filters there are.
     pub fn depths(&self) -> usize {
@@ -81,8 +75,7 @@ impl Settings {
         let mut draws = Generator::new(seed, "random patches");
         for (layer, &units) in self.layers.units.iter().enumerate() {
             self.settle(data, stack)?;
-            let place = below_convolution(layer + 1);
-            let convolution = convolution(stack, place)?;
+            let (convolution, place) = filters(stack, layer + 1)?;
             let images = draws.permutation(data.train.len());
             let mut filters = Vec::with_capacity(units);
             for image in images.into_iter().cycle().take(units) {
@@ -104,11 +97,10 @@ impl Settings {
     /// What a readout of this depth, which counts from 1, sees of a network: each channel at mean 0 and variance 1 over
     /// `images`.
     pub fn features<'a>(&self, stack: &'a Stack, depth: usize, images: &Tensor) -> Result<Features<'a>> {
-        let place = below_convolution(depth);
+        let (convolution, place) = filters(stack, depth)?;
         let layer = depth - 1;
         let pool = *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer]);
-        let filters = convolution(stack, place)?.output();
-        let (response, input) = response(filters, self.layers.powers[layer], pool)?;
+        let (response, input) = response(convolution.output(), self.layers.powers[layer], pool)?;
         let mut features = Features { stack, layers: place + 1, response };
         let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;
         features.response.push(Box::new(standardize));
@@ -116,14 +108,12 @@ impl Settings {
     }
 }
 
-/// The filters of this depth, which counts from 1, with where they look, and their place in the stack.
+/// The filters of this depth, which counts from 1, and their place in the stack.
 pub fn filters(stack: &Stack, depth: usize) -> Result<(&Convolution, usize)> {
-    let place = below_convolution(depth);
-    Ok((convolution(stack, place)?, place))
-}
-
-fn convolution(stack: &Stack, place: usize) -> Result<&Convolution> {
-    stack.rules()[place].downcast_ref().context("the network has no convolution there")
+    // The lowest layer brings the channels of a pixel apart.
+    let place = 1 + PER_DEPTH * (depth - 1) + 1;
+    let convolution = stack.rules()[place].downcast_ref().context("the network has no convolution there")?;
+    Ok((convolution, place))
 }
 
 /// What stands behind the `filters` of a layer, and the size of what it gives.
@@ -152,7 +142,7 @@ pub struct Features<'a> {
 }
 
 /// Images whose patches and responses are held at once: the memory for many more is asked of the system anew each time.
-const PORTION: usize = 50;
+pub const PORTION: usize = 50;
 
 impl Module for Features<'_> {
     fn forward(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {

@@ -7,8 +7,8 @@ use crate::ops::exp;
 /// The largest logarithm whose power [`exp`] gives.
 const LARGEST: f32 = 87.0;
 
-/// Writes `sign(x) |x|^power` over each value, off by less than 1e-6 of it, and 3e-7 more for each unit of its logarithm. A power
-/// below 2e-38 is 0, one above 6e37 is infinite, and a subnormal value counts as 0.
+/// Writes `sign(x) |x|^power` over each value, off by less than 1e-6 of it, and 3e-7 more for each unit of its logarithm. A
+/// power below 2e-38 is 0, one above 6e37 is infinite, and a subnormal value counts as 0.
 #[multiversion(targets = "simd")]
 pub(super) fn raise(values: &mut [f32], power: f64) {
     if power == 1.0 {
@@ -26,8 +26,8 @@ pub(super) fn raise(values: &mut [f32], power: f64) {
     }
 }
 
-/// The natural logarithm of a positive number that is not subnormal: its exponent, and a series of what its mantissa, from √½ to √2,
-/// is the quotient of.
+/// The natural logarithm of a positive number that is not subnormal: that of its power of two, and for the mantissa m, from √½
+/// to √2, the series of `2 artanh((m - 1) / (m + 1))`.
 #[inline(always)]
 fn ln(value: f32) -> f32 {
     const ROOT_OF_HALF: u32 = 0x3f35_04f3;
