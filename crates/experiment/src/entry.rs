@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
+use hebbian::ops::keep_freed_memory;
 use hebbian_training::settings::Settings;
 use hebbian_training::{Invalid, Parameters};
 
@@ -38,6 +39,7 @@ pub fn main<E: Experiment>() -> ExitCode {
         Err(stop) => return stop.report(),
     };
     join_threads();
+    keep_freed_memory();
     let traced = trace::start(steering.trace.as_deref());
     match traced.and_then(|_guard| experiment.run(&steering)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,6 +63,7 @@ pub fn tool<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
         Err(error) => return Stop::from(error).report(),
     };
     join_threads();
+    keep_freed_memory();
     run(arguments).unwrap_or_else(|error| {
         eprintln!("error: {}", one_line(&error));
         ExitCode::FAILURE
