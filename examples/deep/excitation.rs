@@ -9,12 +9,14 @@ use hebbian_datasets::ImageShape;
 use hebbian_experiment::Session;
 use hebbian_plots::{Picture, ReceptiveFields};
 
-use crate::network::{PORTION, filters};
+use crate::network::filters;
 use crate::receptive_field::{Window, receptive_field};
 use crate::settings::Settings;
 
 /// Training images that are looked through.
 const IMAGES: usize = 1000;
+/// Of which so many are shown to the network at once.
+const PORTION: usize = 50;
 /// Units that are shown, those that win most often.
 const UNITS: usize = 12;
 /// Patches of each, no two from one image.

@@ -10,7 +10,7 @@ mod watching;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hebbian::{Fit, LearningRule, Registry, Stack, StackConfig};
+use hebbian::{Composite, Fit, LearningRule, Mirrored, Registry, Stack, StackConfig};
 use hebbian_classifier::SoftmaxRegression;
 use hebbian_experiment::{
     Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
@@ -119,7 +119,11 @@ impl Settings {
         session.draw("confusion.png", &session.confusion(features, readout, key.name)?)?;
         let registry = Registry::builtin();
         let config: StackConfig = serde_json::from_value(stack.config())?;
-        let model = session.model(Stack::from_state(config, stack.state()?, &registry)?, fit)?;
+        let stack = Stack::from_state(config, stack.state()?, &registry)?;
+        let model = match self.mirrored(&stack)? {
+            Some(mirrored) => session.model(Mirrored::new(Box::new(stack), mirrored)?, fit)?,
+            None => session.model(stack, fit)?,
+        };
         // A model's readout sees the features as the stack gives them.
         let readout = features.unstandardized(readout.state()?)?;
         Ok(model.with_readout(&readout)?.save(&session.checkpoint_path(key))?)

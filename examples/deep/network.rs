@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use hebbian::{
     Convolution, ConvolutionConfig, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
-    Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig,
-    Triangle, TriangleConfig,
+    MirroredConfig, Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize,
+    StandardizeConfig, Triangle, TriangleConfig,
 };
 use hebbian_classifier::encode;
 use hebbian_experiment::Data;
@@ -101,10 +101,16 @@ impl Settings {
         let layer = depth - 1;
         let pool = *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer]);
         let (response, input) = response(convolution.output(), self.layers.powers[layer], pool)?;
-        let mut features = Features { stack, layers: place + 1, response };
+        let mirrored = self.mirrored(stack)?;
+        let features = Features { stack, layers: place + 1, response, mirrored, standardize: None };
         let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;
-        features.response.push(Box::new(standardize));
-        Ok(features)
+        Ok(Features { standardize: Some(standardize), ..features })
+    }
+
+    /// Which images a network takes, where what it makes of them is to be the same for their mirror images.
+    pub fn mirrored(&self, stack: &Stack) -> Result<Option<MirroredConfig>> {
+        let lowest: &Interleaved = stack.rules()[0].downcast_ref().context("the network takes no images")?;
+        Ok(self.layers.mirrored.then(|| MirroredConfig::new(lowest.output()).interleaved()))
     }
 }
 
@@ -134,28 +140,27 @@ fn response(
     Ok((layers.into(), output))
 }
 
-/// The lowest layers of a stack and what follows them for a readout; the last standardizes.
+/// What a readout sees of a network: the lowest layers of a stack and what follows them.
 pub struct Features<'a> {
     stack: &'a Stack,
     layers: usize,
     response: Vec<Box<dyn LearningRule>>,
+    mirrored: Option<MirroredConfig>,
+    standardize: Option<Standardize>,
 }
-
-/// Images whose patches and responses are held at once: the memory for many more is asked of the system anew each time.
-pub const PORTION: usize = 50;
 
 impl Module for Features<'_> {
     fn forward(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
-        let images = inputs.dim(0)?;
-        let portions = (0..images)
-            .step_by(PORTION)
-            .map(|first| self.of_portion(&inputs.narrow(0, first, PORTION.min(images - first))?));
-        Tensor::cat(&portions.collect::<candle_core::Result<Vec<_>>>()?, 0)
+        let features = match &self.mirrored {
+            Some(mirrored) => mirrored.mean(|images| self.of_images(images), inputs)?,
+            None => self.of_images(inputs)?,
+        };
+        self.standardize.iter().try_fold(features, |features, layer| layer.forward(&features))
     }
 }
 
 impl Features<'_> {
-    fn of_portion(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
+    fn of_images(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let below = self.stack.below(self.layers, inputs)?;
         self.response.iter().try_fold(below, |features, layer| layer.forward(&features))
     }
@@ -167,7 +172,7 @@ impl Features<'_> {
 
     /// The state of a readout of these features as that of one which sees them before they are standardized.
     pub fn unstandardized(&self, mut readout: State) -> Result<State> {
-        let standardize = self.response.last().context("the features are not standardized")?;
+        let standardize = self.standardize.as_ref().context("the features are not standardized")?;
         let (weight, bias) = (readout["weight"].clone(), readout["bias"].clone());
         // An affine map is what it makes of zeros and ones.
         let zeros = Tensor::zeros((1, standardize.inputs()), DType::F32, weight.device())?;

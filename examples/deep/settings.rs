@@ -83,6 +83,10 @@ pub struct LayerSettings {
     /// Pooling of what is read out of each layer, where layers above it see another.
     #[serde(default)]
     pub readout_pools: Vec<PoolShape>,
+    /// Whether what is read out is the mean of what an image and its mirror image give; for images in which right and left
+    /// mean the same.
+    #[serde(default)]
+    pub mirrored: bool,
 }
 
 const FORM: &str = "max or average:KERNEL:STRIDE:PADDING";
@@ -147,6 +151,7 @@ impl Default for Settings {
             powers: vec![0.7, 1.4],
             pools: vec![pool, pool],
             readout_pools: vec![],
+            mirrored: false,
         };
         Self {
             models: vec![Model::SoftHebb, Model::HardWta, Model::Random, Model::RandomPatches],
@@ -174,6 +179,7 @@ impl Parameters for Settings {
             powers,
             pools,
             readout_pools,
+            mirrored: _,
         } = &self.layers;
         let lengths = [
             ("kernels", kernels.len()),

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use hebbian::{Invariance, Learning, LearningRule, MultiWinner, Rule, Stack};
+use hebbian::{Composite, Invariance, Learning, LearningRule, MultiWinner, Rule, Stack};
 use hebbian_classifier::encode;
 use hebbian_experiment::codes::{idle, wins};
 use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};

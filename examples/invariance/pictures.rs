@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use candle_core::Tensor;
 use candle_nn::Module;
-use hebbian::{LearningRule, Stack};
+use hebbian::{Composite, LearningRule, Stack};
 use hebbian_experiment::{Phase, RunKey, Session, Subject};
 use hebbian_plots::{Curves, Picture, Scale, Series, film_of_maps};
 

@@ -10,7 +10,7 @@ pub mod rule;
 mod rules;
 
 pub use hebbian_training::Parameters;
-pub use layers::{convolution, fixed, interleaved, pooling, power, stack, standardize, triangle};
+pub use layers::{convolution, fixed, interleaved, mirrored, pooling, power, stack, standardize, triangle};
 pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, soft_hebb, spatial_pooler};
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
@@ -23,11 +23,12 @@ pub use invariance::{Invariance, InvarianceConfig, Normalization, RowSize};
 pub use krotov_hopfield::{KrotovHopfield, KrotovHopfieldConfig};
 pub use layers::images::ImageSize;
 pub use layers::patches::Padding;
+pub use mirrored::{Mirrored, MirroredConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use pooling::{Pool, Pooling, PoolingConfig};
 pub use power::{Power, PowerConfig};
 pub use registry::Registry;
-pub use rule::{Learned, LearningRule, Rule, check_finite, check_state};
+pub use rule::{Composite, Learned, LearningRule, Rule, check_finite, check_state};
 pub use soft_hebb::{SoftHebb, SoftHebbConfig, SoftHebbInit};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
 pub use stack::{Learning, Stack, StackConfig, StackedRule};

@@ -23,10 +23,10 @@ use hebbian_training::{Checkpoint, Generator, State};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::rule::{LearningRule, Rule};
+use crate::rule::{Composite, LearningRule, Rule};
 use crate::{
-    CompSpec, Convolution, Foldiak, Interleaved, Invariance, KrotovHopfield, MultiWinner, Pooling, Power,
-    SoftHebb, SpatialPooler, Stack, Standardize, Triangle,
+    CompSpec, Convolution, Foldiak, Interleaved, Invariance, KrotovHopfield, Mirrored, MultiWinner, Pooling,
+    Power, SoftHebb, SpatialPooler, Stack, Standardize, Triangle,
 };
 
 /// The rules that a program knows by name.
@@ -49,24 +49,10 @@ struct Constructors {
 impl Registry {
     /// All rules of this crate.
     pub fn builtin() -> Self {
-        let stack = Constructors {
-            new: |registry, config, inputs, generator, device| {
-                let config = read_config(Stack::NAME, config)?;
-                Ok(Box::new(Stack::from_config(config, inputs, generator, device, registry)?))
-            },
-            from_state: |registry, config, state| {
-                Ok(Box::new(Stack::from_state(read_config(Stack::NAME, config)?, state, registry)?))
-            },
-        };
-        let convolution = Constructors {
-            new: |registry, config, inputs, generator, device| {
-                Ok(Box::new(Convolution::from_config(config, inputs, generator, device, registry)?))
-            },
-            from_state: |registry, config, state| {
-                Ok(Box::new(Convolution::from_state(config, state, registry)?))
-            },
-        };
-        Self { rules: BTreeMap::from([(Stack::NAME, stack), (Convolution::NAME, convolution)]) }
+        Self::default()
+            .with_composite::<Stack>()
+            .with_composite::<Convolution>()
+            .with_composite::<Mirrored>()
             .with::<KrotovHopfield>()
             .with::<CompSpec>()
             .with::<Foldiak>()
@@ -90,6 +76,21 @@ impl Registry {
             from_state: |_, config, state| Ok(Box::new(R::from_state(read_config(R::NAME, config)?, state)?)),
         };
         self.rules.insert(R::NAME, constructors);
+        self
+    }
+
+    /// This and the rule `C` that is made of others, in place of one of the same name.
+    pub fn with_composite<C: Composite>(mut self) -> Self {
+        let constructors = Constructors {
+            new: |registry, config, inputs, generator, device| {
+                let config = read_config(C::NAME, config)?;
+                Ok(Box::new(C::from_config(config, inputs, generator, device, registry)?))
+            },
+            from_state: |registry, config, state| {
+                Ok(Box::new(C::from_state(read_config(C::NAME, config)?, state, registry)?))
+            },
+        };
+        self.rules.insert(C::NAME, constructors);
         self
     }
 

@@ -8,10 +8,16 @@ use std::any::Any;
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Generator, Parameters, State, all_finite};
+use serde::de::DeserializeOwned;
+
+use crate::Registry;
 
 /// A candle layer that learns without gradients.
 ///
 /// [`Module::forward`] is the trained layer, ready for a `Sequential`. [`learn`](Self::learn) is one step of learning.
+/// From inputs that track a gradient (of a `Var`), layers whose output has one give it to candle's `backward`: those of
+/// convolutional networks and all rules whose output is a product, though not their weights, which no gradient moves.
+///
 /// The trait is object safe: a [`Stack`](crate::Stack) holds any rules, and [`Fit`](crate::Fit) trains any of them. How
 /// a rule is made is said by [`Rule`].
 pub trait LearningRule: Module + Any + Send + Sync {
@@ -131,6 +137,29 @@ pub trait Rule: LearningRule + Sized {
 
     /// The rule that goes on from a `state` which [`LearningRule::state`] once gave, on the device of its tensors.
     fn from_state(config: Self::Config, state: State) -> Result<Self>;
+}
+
+/// How a rule that is made of others is made: with a [`Registry`](crate::Registry) that knows them by name.
+pub trait Composite: LearningRule + Sized {
+    /// The name in checkpoints and results; what [`LearningRule::name`] returns.
+    const NAME: &'static str;
+
+    /// The parameters, and the names and configs of the other rules. What serde writes of them is what
+    /// [`LearningRule::config`] returns.
+    type Config: DeserializeOwned;
+
+    /// A rule for `inputs` values per sample of which none of the rules in it has learned anything yet; those that see the
+    /// inputs first draw from `generator` first.
+    fn from_config(
+        config: Self::Config,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+        registry: &Registry,
+    ) -> Result<Self>;
+
+    /// The rule that goes on from a `state` which [`LearningRule::state`] once gave, on the device of its tensors.
+    fn from_state(config: Self::Config, state: State, registry: &Registry) -> Result<Self>;
 }
 
 /// What happened in one step. The tensors stay on the device; reading one is the reader's choice.

@@ -35,7 +35,8 @@ use super::patches::{Padding, Windows, patches};
 use super::planes::Planes;
 use super::stack::StackedRule;
 use crate::Registry;
-use crate::rule::{Learned, LearningRule};
+use crate::ops::has_kernel;
+use crate::rule::{Composite, Learned, LearningRule};
 
 /// Where a [`Convolution`] takes its patches, and what is done to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,9 +109,11 @@ impl ConvolutionConfig {
 /// All that a [`Convolution`] is made of, beside its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WholeConfig {
-    convolution: ConvolutionConfig,
-    rule: StackedRule,
+pub struct WholeConfig {
+    /// Where patches are taken.
+    pub convolution: ConvolutionConfig,
+    /// The rule that sees them.
+    pub rule: StackedRule,
 }
 
 /// A rule that sees patches of images.
@@ -129,9 +132,6 @@ const LENGTH_FLOOR: f64 = 1e-12;
 const PREPARED: usize = 20;
 
 impl Convolution {
-    /// The name in checkpoints and results.
-    pub const NAME: &'static str = "convolution";
-
     /// `rule` on the patches that `config` says.
     ///
     /// # Errors
@@ -144,29 +144,6 @@ impl Convolution {
         }
         let output = ImageSize { channels: rule.units(), ..places };
         Ok(Self { config, output, rule })
-    }
-
-    /// A convolution for `inputs` values per image whose rule, of the `registry`, has learned nothing yet.
-    pub fn from_config(
-        config: &serde_json::Value,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-        registry: &Registry,
-    ) -> Result<Self> {
-        let WholeConfig { convolution, rule } = read(config)?;
-        if inputs != convolution.input.values() {
-            bail!("convolution: images of {:?} have not {inputs} values", convolution.input);
-        }
-        let rule =
-            registry.create(&rule.rule, &rule.config, convolution.patch_values(), generator, device)?;
-        Self::new(rule, convolution)
-    }
-
-    /// A convolution of a rule of the `registry` that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: &serde_json::Value, state: State, registry: &Registry) -> Result<Self> {
-        let WholeConfig { convolution, rule } = read(config)?;
-        Self::new(registry.load(&rule.rule, &rule.config, state)?, convolution)
     }
 
     /// The rule.
@@ -196,7 +173,7 @@ impl Convolution {
     fn planes(&self, responses: &Tensor) -> Result<Tensor> {
         let (places, units) = responses.dims2()?;
         let (positions, batch) = (self.output.positions(), places / self.output.positions());
-        match responses.device().is_cpu() {
+        match has_kernel(responses) {
             true if responses.t()?.is_contiguous() => responses.apply_op1_no_bwd(&Planes { positions }),
             true => responses.contiguous()?.apply_op1_no_bwd(&Planes { positions }),
             false => responses.reshape((batch, positions, units))?.transpose(1, 2)?.flatten_from(1),
@@ -218,20 +195,67 @@ impl Convolution {
     }
 }
 
-fn read(config: &serde_json::Value) -> Result<WholeConfig> {
-    WholeConfig::deserialize(config)
-        .map_err(|error| candle_core::Error::msg(format!("config of `{}`: {error}", Convolution::NAME)))
-}
-
 impl std::fmt::Debug for Convolution {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Convolution").field("rule", &self.rule.name()).field("config", &self.config).finish()
     }
 }
 
+/// Bytes of patches that [`Module::forward`] holds at once on the CPU, where they stay in the last cache.
+const HELD: usize = 16 << 20;
+
+impl Convolution {
+    /// Images whose patches are held at once.
+    fn portion(&self, images: usize, device: &Device) -> usize {
+        let patches = size_of::<f32>() * self.output.positions() * self.config.patch_values();
+        let cut = device.is_cpu() && !self.rule.is_sequential();
+        if cut { (HELD / patches).clamp(1, images.max(1)) } else { images.max(1) }
+    }
+
+    fn respond(&self, images: &Tensor) -> Result<Tensor> {
+        self.planes(&self.rule.forward(&self.patches(images)?)?)
+    }
+}
+
 impl Module for Convolution {
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
-        self.planes(&self.rule.forward(&self.patches(inputs)?)?)
+        let images = inputs.dim(0)?;
+        let portion = self.portion(images, inputs.device());
+        if portion == images {
+            return self.respond(inputs);
+        }
+        let portions = (0..images).step_by(portion);
+        let portions =
+            portions.map(|first| self.respond(&inputs.narrow(0, first, portion.min(images - first))?));
+        Tensor::cat(&portions.collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+impl Composite for Convolution {
+    const NAME: &'static str = "convolution";
+    type Config = WholeConfig;
+
+    fn from_config(
+        WholeConfig { convolution, rule }: WholeConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+        registry: &Registry,
+    ) -> Result<Self> {
+        if inputs != convolution.input.values() {
+            bail!("convolution: images of {:?} have not {inputs} values", convolution.input);
+        }
+        let rule =
+            registry.create(&rule.rule, &rule.config, convolution.patch_values(), generator, device)?;
+        Self::new(rule, convolution)
+    }
+
+    fn from_state(
+        WholeConfig { convolution, rule }: WholeConfig,
+        state: State,
+        registry: &Registry,
+    ) -> Result<Self> {
+        Self::new(registry.load(&rule.rule, &rule.config, state)?, convolution)
     }
 }
 
@@ -241,7 +265,7 @@ impl LearningRule for Convolution {
     }
 
     fn config(&self) -> serde_json::Value {
-        let rule = StackedRule { rule: self.rule.name().to_owned(), config: self.rule.config() };
+        let rule = StackedRule::of(&*self.rule);
         serde_json::json!(WholeConfig { convolution: self.config.clone(), rule })
     }
 

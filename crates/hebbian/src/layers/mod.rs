@@ -4,6 +4,7 @@ pub mod convolution;
 pub mod fixed;
 pub mod images;
 pub mod interleaved;
+pub mod mirrored;
 pub mod patches;
 mod planes;
 pub mod pooling;

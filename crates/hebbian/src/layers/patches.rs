@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::cpu::values;
+use crate::ops::has_kernel;
 
 /// What lies beyond the edge of an image, half a kernel on all sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +59,7 @@ pub(super) fn patches(images: &Tensor, windows: Windows) -> Result<Tensor> {
     if windows.kernel == 0 || windows.stride == 0 || windows.kernel > side || mirrored {
         bail!("patches: {windows:?} does not fit into images of {height} x {width}");
     }
-    match images.device().is_cpu() && images.dtype() == DType::F32 {
+    match has_kernel(images) && images.dtype() == DType::F32 {
         true => images.contiguous()?.apply_op1_no_bwd(&windows),
         false => graph(images, windows),
     }

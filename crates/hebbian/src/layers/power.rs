@@ -10,7 +10,7 @@ use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
 use super::raise::raise;
 use crate::ops::cpu::values;
-use crate::ops::refresh_signed_power;
+use crate::ops::{has_kernel, power_of_planes};
 
 /// The parameters of a [`Power`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,13 +40,10 @@ impl FixedLayer for PowerConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
-        if images.device().is_cpu() {
-            return images.apply_op1_no_bwd(&Raised(self.power));
+        match has_kernel(images) {
+            true => images.apply_op1_no_bwd(&Raised(self.power)),
+            false => power_of_planes(images, self.power),
         }
-        let rows = images.reshape((images.dim(0)? * self.input.channels, self.input.positions()))?;
-        let powers = rows.zeros_like()?;
-        refresh_signed_power(&powers, &rows, self.power, None)?;
-        powers.reshape(images.shape())
     }
 }
 

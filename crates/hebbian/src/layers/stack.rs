@@ -41,7 +41,7 @@ use hebbian_training::{Generator, State};
 use serde::{Deserialize, Serialize};
 
 use crate::Registry;
-use crate::rule::{Learned, LearningRule};
+use crate::rule::{Composite, Learned, LearningRule};
 
 /// Who learns when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,13 @@ pub struct StackedRule {
     pub config: serde_json::Value,
 }
 
+impl StackedRule {
+    /// What `rule` is.
+    pub(super) fn of(rule: &dyn LearningRule) -> Self {
+        Self { rule: rule.name().to_owned(), config: rule.config() }
+    }
+}
+
 const NO_RULES: &str = "a stack needs at least one rule";
 
 /// Rules of which each learns from the one below.
@@ -89,9 +96,6 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The name in checkpoints and results.
-    pub const NAME: &'static str = "stack";
-
     /// Puts `rules` on each other, the lowest first: each must take as many inputs as the one below has units.
     pub fn new(rules: Vec<Box<dyn LearningRule>>, learning: Learning) -> Result<Self> {
         if rules.is_empty() {
@@ -113,33 +117,6 @@ impl Stack {
         }
         let (winners, before) = (vec![None; rules.len()], vec![State::new(); rules.len() - 1]);
         Ok(Self { rules, learning, epoch: 0, winners, before })
-    }
-
-    /// A stack for `inputs` values per sample whose rules, of the `registry`, have learned nothing yet; the lowest draws
-    /// from `generator` first.
-    pub fn from_config(
-        config: StackConfig,
-        inputs: usize,
-        generator: &mut Generator,
-        device: &Device,
-        registry: &Registry,
-    ) -> Result<Self> {
-        let mut rules: Vec<Box<dyn LearningRule>> = Vec::new();
-        for StackedRule { rule, config } in &config.rules {
-            let inputs = rules.last().map_or(inputs, |below| below.units());
-            rules.push(registry.create(rule, config, inputs, generator, device)?);
-        }
-        Self::new(rules, config.learning)
-    }
-
-    /// A stack of rules of the `registry` that goes on from a saved state, on the device of its tensors.
-    pub fn from_state(config: StackConfig, state: State, registry: &Registry) -> Result<Self> {
-        check_layers(&state, config.rules.len())?;
-        let rules =
-            config.rules.iter().enumerate().map(|(layer, StackedRule { rule, config })| {
-                registry.load(rule, config, part(&state, layer))
-            });
-        Self::new(rules.collect::<Result<_>>()?, config.learning)
     }
 
     /// The rules, the lowest first.
@@ -284,14 +261,42 @@ impl Module for Stack {
     }
 }
 
+impl Composite for Stack {
+    const NAME: &'static str = "stack";
+    type Config = StackConfig;
+
+    fn from_config(
+        config: StackConfig,
+        inputs: usize,
+        generator: &mut Generator,
+        device: &Device,
+        registry: &Registry,
+    ) -> Result<Self> {
+        let mut rules: Vec<Box<dyn LearningRule>> = Vec::new();
+        for StackedRule { rule, config } in &config.rules {
+            let inputs = rules.last().map_or(inputs, |below| below.units());
+            rules.push(registry.create(rule, config, inputs, generator, device)?);
+        }
+        Self::new(rules, config.learning)
+    }
+
+    fn from_state(config: StackConfig, state: State, registry: &Registry) -> Result<Self> {
+        check_layers(&state, config.rules.len())?;
+        let rules =
+            config.rules.iter().enumerate().map(|(layer, StackedRule { rule, config })| {
+                registry.load(rule, config, part(&state, layer))
+            });
+        Self::new(rules.collect::<Result<_>>()?, config.learning)
+    }
+}
+
 impl LearningRule for Stack {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
     fn config(&self) -> serde_json::Value {
-        let layers = self.rules.iter().map(|rule| (rule.name().to_owned(), rule.config()));
-        let rules = layers.map(|(rule, config)| StackedRule { rule, config }).collect();
+        let rules = self.rules.iter().map(|rule| StackedRule::of(&**rule)).collect();
         serde_json::json!(StackConfig { learning: self.learning.clone(), rules })
     }
 

@@ -8,6 +8,11 @@ pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
+/// Whether a kernel of the CPU computes from `inputs`. It has no gradient: inputs that track one take candle's operations.
+pub(crate) fn has_kernel(inputs: &Tensor) -> bool {
+    inputs.device().is_cpu() && !inputs.track_op()
+}
+
 /// What `read` makes of the f32 values of contiguous tensors on the CPU.
 pub(crate) fn with_values<T, const N: usize>(
     tensors: [&Tensor; N],

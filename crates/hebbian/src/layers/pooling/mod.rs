@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
+use crate::ops::has_kernel;
 use cpu::Pooled;
 
 /// The parameters of a [`Pooling`].
@@ -62,7 +63,7 @@ impl FixedLayer for PoolingConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
-        match images.device().is_cpu() {
+        match has_kernel(images) {
             true => images.apply_op1_no_bwd(&Pooled { config: self, output: self.output() }),
             false => self.graph(images),
         }

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::images::ImageSize;
-use crate::ops::{no_update, size_or_fault, unless_fault, zero_if_finite};
+use crate::ops::{has_kernel, no_update, size_or_fault, unless_fault, zero_if_finite};
 use crate::rule::{Learned, LearningRule, Rule, check_finite, check_state};
 use cpu::{Moments, Scaled};
 
@@ -66,7 +66,7 @@ impl Standardize {
 
     fn standardized(&self, images: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
         let scale = (variance + FLOOR)?.sqrt()?.recip()?;
-        if images.device().is_cpu() {
+        if has_kernel(images) {
             let (mean, scale) = (mean.to_vec1()?, scale.to_vec1()?);
             return images.contiguous()?.apply_op1_no_bwd(&Scaled { mean, scale })?.flatten_from(1);
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fixed::{Fixed, FixedLayer};
 use super::images::ImageSize;
-use crate::ops::refresh_signed_power;
+use crate::ops::{has_kernel, power_of_planes};
 use cpu::Raised;
 
 /// The parameters of a [`Triangle`].
@@ -47,7 +47,7 @@ impl FixedLayer for TriangleConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
-        match images.device().is_cpu() {
+        match has_kernel(images) {
             true => images.apply_op1_no_bwd(&Raised { power: self.power }),
             false => self.graph(images),
         }
@@ -60,10 +60,7 @@ impl TriangleConfig {
         if self.power == 1.0 {
             return Ok(above);
         }
-        let rows = above.reshape((above.dim(0)? * self.input.channels, self.input.positions()))?;
-        let powers = rows.zeros_like()?;
-        refresh_signed_power(&powers, &rows, self.power, None)?;
-        powers.reshape(above.shape())
+        power_of_planes(&above, self.power)
     }
 }
 

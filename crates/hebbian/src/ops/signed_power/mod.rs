@@ -15,6 +15,21 @@ pub(crate) fn signed_power(weights: &Tensor, exponent: f64) -> Result<Tensor> {
     weights.sign()? * weights.abs()?.powf(exponent)?
 }
 
+/// `sign(x) |x|^exponent` of `images (batch, channels, height, width)`, with a gradient where they track one: that of zeros is
+/// taken for 0, since below an exponent of 1 there is none.
+pub(crate) fn power_of_planes(images: &Tensor, exponent: f64) -> Result<Tensor> {
+    /// The least magnitude that has a gradient.
+    const LEAST: f64 = 1e-6;
+    if images.track_op() {
+        let sign = (images.gt(0.0)?.to_dtype(DType::F32)? - images.lt(0.0)?.to_dtype(DType::F32)?)?;
+        return images.abs()?.maximum(LEAST)?.powf(exponent)? * sign;
+    }
+    let rows = images.flatten_to(1)?.flatten_from(1)?;
+    let powers = rows.zeros_like()?;
+    refresh_signed_power(&powers, &rows, exponent, None)?;
+    powers.reshape(images.shape())
+}
+
 /// Brings `powers (units, inputs)` up to date after the named `rows` (ascending, distinct) of `weights (units, inputs)`
 /// changed; `None` means all rows. Both are f32, on one device and contiguous; anything else is an error.
 ///

@@ -10,7 +10,7 @@ use super::competition::Competition;
 use crate::ops::blocks::Block;
 use crate::ops::cpu::{values_mut, with_values};
 use crate::ops::product::{Right, Room, Sizes, product};
-use crate::ops::{NEGLIGIBLE, RowNorm, norm_of_row, refresh_row_norms, settle_update, top_k};
+use crate::ops::{NEGLIGIBLE, RowNorm, has_kernel, norm_of_row, refresh_row_norms, settle_update, top_k};
 
 /// The weights, and what they learn from.
 pub(super) struct Step<'a> {
@@ -119,7 +119,7 @@ impl Step<'_> {
 
 /// The currents of units with the given `weights (units, inputs)` for `inputs (samples, inputs)`, `(samples, units)`.
 pub(super) fn currents(weights: &Tensor, inputs: &Tensor, rectified: bool) -> Result<Tensor> {
-    let currents = match weights.device().is_cpu() {
+    let currents = match has_kernel(inputs) {
         true => {
             let ((samples, depth), units) = (inputs.dims2()?, weights.dims()[0]);
             let sizes = Sizes { rows: units, depth, columns: samples };
