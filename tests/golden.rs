@@ -12,9 +12,9 @@ use hebbian::spatial_pooler::NO_COLUMN;
 use hebbian::{
     Charge, CompSpec, CompSpecConfig, Convolution, ConvolutionConfig, Foldiak, FoldiakConfig, ImageSize,
     Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, Learned, Learning, LearningRule,
-    MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling, PoolingConfig, RowSize,
-    Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig, Stack, Standardize,
-    StandardizeConfig, Starved, Triangle, TriangleConfig,
+    MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling, PoolingConfig, Power,
+    PowerConfig, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
+    Stack, Standardize, StandardizeConfig, Starved, Triangle, TriangleConfig,
 };
 use hebbian_classifier::{Labeled, WinnerTakeAll};
 use hebbian_datasets::{Dataset, Ribbon, Tapestry, Walk, transforms};
@@ -259,7 +259,8 @@ fn replay_convolutional_krotov_hopfield(trace: &Trace, device: &Device) -> Resul
     // Features come from every place, whatever the stride was.
     let features = Convolution::new(rule(layer.weights()?)?, place)?;
     let power = trace.number("power")?;
-    let response = features.forward(&scaled(trace.tensor("eval_images")?, device)?)?.relu()?.powf(power)?;
+    let raised = Power::of(PowerConfig::new(features.output(), power).rectified())?;
+    let response = raised.forward(&features.forward(&scaled(trace.tensor("eval_images")?, device)?)?)?;
     let pooled = pooling(features.output(), &trace.hyper["pool"])?.forward(&response)?;
     ensure_close("features", &pooled, &trace.tensor("eval_features")?.flatten_from(1)?)
 }

@@ -135,7 +135,7 @@ fn response(
     let layers: [Box<dyn LearningRule>; 3] = [
         Box::new(Triangle::of(TriangleConfig { input: filters, power: before })?),
         Box::new(pooling),
-        Box::new(Power::of(PowerConfig { input: output, power: power / before })?),
+        Box::new(Power::of(PowerConfig::new(output, power / before))?),
     ];
     Ok((layers.into(), output))
 }

@@ -37,7 +37,7 @@ fn layer(published: &Published, input: ImageSize) -> Result<(Stack, ImageSize)> 
         Box::new(convolution),
         Box::new(Triangle::of(TriangleConfig { input: filters, power: 1.0 })?),
         Box::new(pooling),
-        Box::new(Power::of(PowerConfig { input: output, power })?),
+        Box::new(Power::of(PowerConfig::new(output, power))?),
     ];
     Ok((Stack::new(rules, Learning::Online)?, output))
 }

@@ -48,7 +48,7 @@ fn network() -> Result<Vec<Box<dyn LearningRule>>> {
         Box::new(first),
         Box::new(Triangle::of(TriangleConfig { input: filters, power: 2.0 })?),
         Box::new(largest),
-        Box::new(Power::of(PowerConfig { input: middle, power: 1.4 })?),
+        Box::new(Power::of(PowerConfig::new(middle, 1.4))?),
         Box::new(second),
         Box::new(Triangle::of(TriangleConfig { input: last, power: 2.0 })?),
         Box::new(pooling(last, Pool::Average)?),
@@ -108,7 +108,7 @@ fn inputs_that_track_a_gradient_get_the_same_answer() -> Result<()> {
 
 #[test]
 fn a_power_has_its_slope_and_none_at_zero() -> Result<()> {
-    let power = Power::of(PowerConfig { input: ImageSize::new(1, 1, 3), power: 0.7 })?;
+    let power = Power::of(PowerConfig::new(ImageSize::new(1, 1, 3), 0.7))?;
     let variable = Var::from_tensor(&Tensor::new(&[[2f32, -0.5, 0.0]], &Device::Cpu)?)?;
     let gradients = power.forward(&variable)?.sum_all()?.backward()?;
     let slopes =

@@ -55,17 +55,24 @@ pub struct Series {
     pub hue: usize,
     /// Solid or dashed.
     pub line: Line,
+    /// How far up and down each of the first points is uncertain, as a bar; points without one have none.
+    pub intervals: Vec<f64>,
 }
 
 impl Series {
     /// A solid curve.
     pub fn solid(name: impl Into<String>, hue: usize, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points, hue, line: Line::Solid }
+        Self { name: name.into(), points, hue, line: Line::Solid, intervals: Vec::new() }
     }
 
     /// A dashed curve, lighter than the solid one of the same hue.
     pub fn dashed(name: impl Into<String>, hue: usize, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points, hue, line: Line::Dashed }
+        Self { line: Line::Dashed, ..Self::solid(name, hue, points) }
+    }
+
+    /// With how far up and down each point is uncertain.
+    pub fn with_intervals(self, intervals: Vec<f64>) -> Self {
+        Self { intervals, ..self }
     }
 
     /// One model's two curves: training dashed, validation solid, since validation is what counts.
@@ -122,11 +129,21 @@ impl Series {
         }
     }
 
+    /// The ends of the bars that can be drawn.
+    fn bars(&self) -> impl Iterator<Item = [(f64, f64); 2]> + Clone {
+        let bars = self.points.iter().zip(&self.intervals);
+        let bars = bars.map(|(&(x, y), interval)| [(x, y - interval), (x, y + interval)]);
+        bars.filter(|ends| ends.iter().all(|&(x, y)| drawable(x) && drawable(y)))
+    }
+
     /// What can be drawn. Beyond f32 nothing is a loss any more, and spans would overflow.
     fn finite(&self) -> impl Iterator<Item = (f64, f64)> + Clone {
-        let drawable = |value: f64| value.abs() <= f64::from(f32::MAX);
-        self.points.iter().copied().filter(move |&(x, y)| drawable(x) && drawable(y))
+        self.points.iter().copied().filter(|&(x, y)| drawable(x) && drawable(y))
     }
+}
+
+fn drawable(value: f64) -> bool {
+    value.abs() <= f64::from(f32::MAX)
 }
 
 /// Curves on one pair of axes, with the legend below them where it hides nothing.
@@ -189,7 +206,8 @@ impl Curves {
     }
 
     fn draw_chart(&self, area: &Area) -> Result<()> {
-        let points = self.series.iter().flat_map(Series::finite);
+        let bars = self.series.iter().flat_map(Series::bars).flatten();
+        let points = self.series.iter().flat_map(Series::finite).chain(bars);
         let x = Axis::around(points.clone().map(|point| point.0), 0.02);
         let y = match self.y_range {
             Some((bottom, top)) => Axis { range: bottom..top, most: TICKS },
@@ -223,6 +241,8 @@ impl Curves {
             let points: Vec<_> = series.finite().collect();
             let pieces = within(&points, y.range.start, y.range.end);
             chart.draw_series(pieces.into_iter().map(|piece| series.path(piece)))?;
+            let bars = series.bars().flat_map(|bar| within(&bar, y.range.start, y.range.end));
+            chart.draw_series(bars.map(|bar| PathElement::new(bar, series.style().stroke_width(PEN / 2))))?;
         }
         let across = chart.plotting_area().get_pixel_range().0;
         let above = ((across.start + across.end) / 2, fine(30));

@@ -21,6 +21,22 @@ pub struct PowerConfig {
     /// The exponent.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub power: f64,
+    /// Whether what is negative counts as 0 (the rectified power unit of D. Krotov, J. Hopfield 2019).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
+    pub rectified: bool,
+}
+
+impl PowerConfig {
+    /// Each value of images of this size to the `power`, with its sign.
+    pub fn new(input: ImageSize, power: f64) -> Self {
+        Self { input, power, rectified: false }
+    }
+
+    /// With 0 for what is negative.
+    pub fn rectified(self) -> Self {
+        Self { rectified: true, ..self }
+    }
 }
 
 /// `sign(x) |x|^power` of each value. It commutes with max pooling where no value is negative, to the bit.
@@ -40,6 +56,8 @@ impl FixedLayer for PowerConfig {
     }
 
     fn apply(&self, images: &Tensor) -> Result<Tensor> {
+        let rectified = self.rectified.then(|| images.relu()).transpose()?;
+        let images = rectified.as_ref().unwrap_or(images);
         match has_kernel(images) {
             true => images.apply_op1_no_bwd(&Raised(self.power)),
             false => power_of_planes(images, self.power),
@@ -82,12 +100,20 @@ mod tests {
             let before = Triangle::of(TriangleConfig { input, power })?;
             let (triangle, after) = (
                 Triangle::of(TriangleConfig { input, power: 1.0 })?,
-                Power::of(PowerConfig { input: pooling.output(), power })?,
+                Power::of(PowerConfig::new(pooling.output(), power))?,
             );
             let first = pooling.forward(&before.forward(&images)?)?;
             let last = after.forward(&pooling.forward(&triangle.forward(&images)?)?)?;
             assert_eq!(first.to_vec2::<f32>()?, last.to_vec2::<f32>()?, "{power}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn rectified_it_makes_nothing_of_what_is_negative() -> Result<()> {
+        let power = Power::of(PowerConfig::new(ImageSize::new(1, 1, 3), 2.0).rectified())?;
+        let values = Tensor::new(&[[-3f32, 0.0, 3.0]], &Device::Cpu)?;
+        assert_eq!(power.forward(&values)?.to_vec2::<f32>()?, [[0.0, 0.0, 9.0]]);
         Ok(())
     }
 }
