@@ -4,11 +4,11 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use hebbian_training::{Generator, Invalid};
 
+use super::ConvolutionalLayer;
 use super::normalization::{Normalization, Normalized};
 use super::patches::Patches;
 use super::pooling::{Pool, PoolingKind};
 use super::size::Size;
-use super::ConvolutionalLayer;
 use crate::input_layer::sum_rows;
 
 /// `pool(relu(w * normalize(x) + b))`; `*` is the convolution of the image that is mirrored at its edges.
@@ -98,7 +98,8 @@ impl Layer {
     /// A maximum is the same before bias and rectifier, and leaves less for them to do.
     fn responses(&self, patches: &Tensor) -> Result<Responses> {
         let maps = patches.matmul(&self.weight.as_detached_tensor().t()?)?;
-        let maps = maps.reshape(((), self.patches.output().height, self.patches.output().width, maps.dim(1)?))?;
+        let maps =
+            maps.reshape(((), self.patches.output().height, self.patches.output().width, maps.dim(1)?))?;
         let rectified = |maps: &Tensor| maps.broadcast_add(&self.bias.as_detached_tensor())?.relu();
         match self.pool.pooling.kind {
             PoolingKind::Max => {

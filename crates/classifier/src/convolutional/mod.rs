@@ -71,12 +71,18 @@ impl ConvolutionalNet {
             shapes.push((shape, input.channels));
             input = shape.1.output();
         }
-        let layers = shapes.into_iter().map(|(shape, channels)| Layer::new(shape, channels, generator, device));
+        let layers =
+            shapes.into_iter().map(|(shape, channels)| Layer::new(shape, channels, generator, device));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let limit = (6.0 / (input.values() + classes) as f64).sqrt();
         let weight = generator.uniform((classes, input.values()), -limit, limit, device)?;
         let bias = Var::zeros(classes, DType::F32, device)?;
         Ok(Self { image, layers, weight: Var::from_tensor(&weight)?, bias })
+    }
+
+    /// How many features the classifier sees.
+    pub fn features(&self) -> usize {
+        self.weight.elem_count() / self.bias.elem_count()
     }
 
     /// Copies of all that the network has learned: of each layer, which counts from 0, `0.weight (units, kernel² · channels)`,
@@ -110,9 +116,10 @@ impl ConvolutionalNet {
     }
 
     fn tensors(&self) -> Vec<(String, &Var)> {
-        let layers = self.layers.iter().enumerate().flat_map(|(at, layer)| {
-            layer.tensors().map(|(name, tensor)| (format!("{at}.{name}"), tensor))
-        });
+        let layers =
+            self.layers.iter().enumerate().flat_map(|(at, layer)| {
+                layer.tensors().map(|(name, tensor)| (format!("{at}.{name}"), tensor))
+            });
         let classifier = [("classifier.weight", &self.weight), ("classifier.bias", &self.bias)];
         layers.chain(classifier.map(|(name, tensor)| (name.to_owned(), tensor))).collect()
     }
@@ -175,5 +182,193 @@ impl Network for ConvolutionalNet {
     fn variables(&self) -> Vec<Var> {
         let layers = self.layers.iter().flat_map(Layer::variables);
         layers.chain([&self.weight, &self.bias]).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DescentConfig, Labeled, Loss, evaluate, train};
+    use candle_core::IndexOp;
+
+    const CPU: Device = Device::Cpu;
+    const IMAGE: (usize, usize, usize) = (6, 6, 2);
+
+    fn layer(units: usize, kernel: usize, kind: PoolingKind) -> ConvolutionalLayer {
+        let pooling = Pooling { kind, kernel: 4, stride: 2, padding: 1 };
+        ConvolutionalLayer { units, kernel, pooling }
+    }
+
+    fn network(kind: PoolingKind, seed: u64) -> Result<ConvolutionalNet> {
+        let layers = [layer(4, 3, kind), layer(6, 3, kind)];
+        ConvolutionalNet::new(IMAGE, &layers, 3, &mut Generator::new(seed, "network"), &CPU)
+    }
+
+    fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+        tensor.flatten_all()?.to_vec1()
+    }
+
+    /// Noise in which each class has bright pixels in a line of its own at a place that is drawn: across, down, diagonal.
+    fn lines(count: usize, seed: u64) -> Result<Labeled> {
+        let mut draws = Generator::new(seed, "lines");
+        let mut pixels = values(&draws.normal((count, 72), 0.0, 0.3, &CPU)?)?;
+        let places = values(&draws.uniform((count, 2), 0.0, 4.0, &CPU)?)?;
+        for (at, (image, place)) in pixels.chunks_mut(72).zip(places.chunks(2)).enumerate() {
+            let (row, column) = (place[0] as usize, place[1] as usize);
+            for step in 0..3 {
+                let (down, across) = [(0, step), (step, 0), (step, step)][at % 3];
+                image[2 * (6 * (row + down) + column + across)] += 2.0;
+            }
+        }
+        let labels = Tensor::from_iter((0..count as u32).map(|at| at % 3), &CPU)?;
+        Labeled::new(Tensor::from_vec(pixels, (count, 72), &CPU)?, labels)
+    }
+
+    fn trained(kind: PoolingKind, seed: u64) -> Result<ConvolutionalNet> {
+        let network = network(kind, seed)?;
+        let config = DescentConfig { epochs: 6, batch_size: 20, learning_rate: 0.01, ..Default::default() };
+        train(&network, &config, seed, &lines(600, 1)?, &[], &mut [])?;
+        Ok(network)
+    }
+
+    #[test]
+    fn it_learns_lines_in_noise() -> Result<()> {
+        for kind in [PoolingKind::Max, PoolingKind::Average] {
+            let accuracy = evaluate(&trained(kind, 0)?, &lines(300, 2)?, &Loss::default())?.accuracy;
+            assert!(accuracy > 0.95, "{kind:?}: {accuracy}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_network_whatever_the_number_of_threads() -> Result<()> {
+        let learned = |seed, threads| -> Result<Vec<Vec<f32>>> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(candle_core::Error::wrap)?;
+            pool.install(|| trained(PoolingKind::Max, seed)?.state()?.values().map(values).collect())
+        };
+        let one = learned(0, 1)?;
+        for threads in [1, 2, 8] {
+            assert!(learned(0, threads)? == one, "{threads} threads");
+        }
+        assert!(learned(1, 1)? != one);
+        Ok(())
+    }
+
+    /// The largest difference between the gradients of `network` and quotients of differences of its loss, as a share of the
+    /// largest gradient, for each variable.
+    fn errors(network: &ConvolutionalNet, inputs: &Tensor, labels: &Tensor) -> Result<Vec<f64>> {
+        let loss = |logits: &Tensor| Loss::default().of(logits, labels);
+        let at = || network.descend(inputs, &loss)?.0.to_scalar::<f32>().map(f64::from);
+        let gradients = network.descend(inputs, &loss)?.1;
+        let mut errors = Vec::new();
+        for variable in network.variables() {
+            let Some(gradient) = gradients.get(&variable) else { bail!("a gradient is missing") };
+            let begin = values(&variable)?;
+            let (mut largest, mut error) = (0f64, 0f64);
+            for (place, gradient) in values(gradient)?.into_iter().enumerate() {
+                let moved = |step: f64| {
+                    let mut values = begin.clone();
+                    values[place] += step as f32;
+                    variable.set(&Tensor::from_vec(values, variable.shape(), &CPU)?)?;
+                    at()
+                };
+                // What is left of the differences is of the fifth derivative.
+                let step = 0.02;
+                let near = moved(step)? - moved(-step)?;
+                let far = moved(2.0 * step)? - moved(-2.0 * step)?;
+                let quotient = (8.0 * near - far) / (12.0 * step);
+                error = error.max((quotient - f64::from(gradient)).abs());
+                largest = largest.max(quotient.abs());
+            }
+            variable.set(&Tensor::from_vec(begin, variable.shape(), &CPU)?)?;
+            eprintln!("{error} of {largest}");
+            errors.push(error / largest);
+        }
+        Ok(errors)
+    }
+
+    #[test]
+    fn gradients_are_those_of_finite_differences() -> Result<()> {
+        let network = network(PoolingKind::Average, 0)?;
+        // Every unit so far from where its rectifier bends that no difference crosses it, one of each layer below.
+        let mut state = network.state()?;
+        state.insert("0.bias".into(), Tensor::new(&[6f32, 6.0, 6.0, -6.0], &CPU)?);
+        state.insert("1.bias".into(), Tensor::new(&[6f32, 6.0, -6.0, 6.0, 6.0, 6.0], &CPU)?);
+        network.restore(&state)?;
+        let examples = lines(6, 3)?;
+        for error in errors(&network, examples.inputs(), examples.labels())? {
+            assert!(error < 1e-3, "{error}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_evaluation_sees_running_statistics_and_moves_nothing() -> Result<()> {
+        let network = trained(PoolingKind::Max, 0)?;
+        let before = network.state()?;
+        let inputs = lines(120, 2)?.inputs().clone();
+        let all = network.forward(&inputs)?;
+        let alone = network.forward(&inputs.i(100..101)?)?;
+        let (all, alone) = (values(&all.i(100..101)?)?, values(&alone)?);
+        assert!(all.iter().zip(&alone).all(|(all, alone)| (all - alone).abs() < 1e-4), "{all:?} {alone:?}");
+        for (name, tensor) in network.state()? {
+            assert_eq!(values(&tensor)?, values(&before[&name])?, "{name}");
+        }
+        // The pixels of the first channel have lines in them.
+        let (mean, variance) = (values(&before["0.mean"])?, values(&before["0.variance"])?);
+        assert!((mean[0] - 6.0 / 36.0).abs() < 0.05 && mean[1].abs() < 0.05, "{mean:?}");
+        assert!(variance[0] > 0.3 && (variance[1] - 0.09).abs() < 0.02, "{variance:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_saved_network_answers_the_same_and_what_is_none_is_refused() -> Result<()> {
+        let (network, again) = (trained(PoolingKind::Max, 0)?, network(PoolingKind::Max, 7)?);
+        let inputs = lines(10, 2)?.inputs().clone();
+        let state = network.state()?;
+        again.restore(&state)?;
+        assert_eq!(values(&again.forward(&inputs)?)?, values(&network.forward(&inputs)?)?);
+
+        let with = |name: &str, tensor: Option<Tensor>| {
+            let mut state = state.clone();
+            state.remove(name);
+            state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
+            again.restore(&state).unwrap_err().to_string()
+        };
+        let ones = Tensor::ones(4, DType::F32, &CPU)?;
+        assert!(with("0.mean", None).contains("tensor `0.mean` is missing"));
+        assert!(with("2.mean", Some(ones.clone())).contains("`2.mean` does not belong to this network"));
+        assert!(with("0.mean", Some(ones.clone())).contains("`0.mean` is (F32, [4]), expected (F32, [2])"));
+        assert!(with("0.bias", Some((ones / 0.0)?)).contains("`0.bias` holds a value that is not finite"));
+        assert_eq!(values(&again.forward(&inputs)?)?, values(&network.forward(&inputs)?)?);
+        Ok(())
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused_by_name() {
+        let refused = |layers: &[ConvolutionalLayer]| {
+            let draws = &mut Generator::new(0, "network");
+            ConvolutionalNet::new(IMAGE, layers, 3, draws, &CPU).unwrap_err().to_string()
+        };
+        let good = layer(4, 3, PoolingKind::Max);
+        assert!(refused(&[]).starts_with("layers = none is not allowed"));
+        let units = refused(&[ConvolutionalLayer { units: 0, ..good }]);
+        assert!(units.starts_with("layers.0.units = 0 is not allowed: at least 1"), "{units}");
+        let kernel = refused(&[good, ConvolutionalLayer { kernel: 7, ..good }]);
+        assert!(kernel.starts_with("layers.1.kernel = 7 is not allowed: 1 to 5"), "{kernel}");
+        let pooling = Pooling { padding: 4, ..good.pooling };
+        let padding = refused(&[ConvolutionalLayer { pooling, ..good }]);
+        assert!(padding.starts_with("layers.0.pooling.padding = 4 is not allowed"), "{padding}");
+        let third = refused(&[good, good, good]);
+        assert!(third.starts_with("layers.2.kernel = 3 is not allowed: 1 to 1"), "{third}");
+    }
+
+    #[test]
+    fn images_of_another_size_are_refused() -> Result<()> {
+        let inputs = Tensor::zeros((2, 71), DType::F32, &CPU)?;
+        let refused = network(PoolingKind::Max, 0)?.forward(&inputs).unwrap_err().to_string();
+        assert!(refused.contains("[2, 71]") && refused.contains("allowed: F32 (batch, 72)"), "{refused}");
+        Ok(())
     }
 }

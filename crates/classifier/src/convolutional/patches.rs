@@ -43,7 +43,11 @@ impl Patches {
 
     /// The gradient of the images, of which that of their patches is `gradient (batch · places, values)`.
     pub fn descend(&self, gradient: &Tensor) -> Result<Tensor> {
-        if gradient.device().is_cpu() { self.descend_by_kernel(gradient) } else { self.descend_by_graph(gradient) }
+        if gradient.device().is_cpu() {
+            self.descend_by_kernel(gradient)
+        } else {
+            self.descend_by_graph(gradient)
+        }
     }
 
     fn by_graph(&self, images: &Tensor) -> Result<Tensor> {
@@ -68,7 +72,9 @@ impl Patches {
         let mut sources = Vec::with_capacity(self.output.places() * self.kernel * self.kernel);
         for (row, column) in places(self.output) {
             for y in &down[row..row + self.kernel] {
-                sources.extend(across[column..column + self.kernel].iter().map(|x| (y * self.image.width + x) as u32));
+                sources.extend(
+                    across[column..column + self.kernel].iter().map(|x| (y * self.image.width + x) as u32),
+                );
             }
         }
         Tensor::new(sources, like.device())
@@ -87,14 +93,17 @@ impl Patches {
         with_values([images], |[images]| {
             let images = images.par_chunks(self.image.values());
             let patches = patches.par_chunks_mut(self.output.places() * values).zip(images);
-            patches.for_each_init(|| vec![0f32; mirror.values()], |padded, (patches, image)| {
-                mirror.pad(image, padded);
-                for (patch, (row, column)) in patches.chunks_mut(values).zip(places(self.output)) {
-                    for (y, run) in patch.chunks_mut(mirror.run).enumerate() {
-                        run.copy_from_slice(mirror.run_at(padded, row + y, column));
+            patches.for_each_init(
+                || vec![0f32; mirror.values()],
+                |padded, (patches, image)| {
+                    mirror.pad(image, padded);
+                    for (patch, (row, column)) in patches.chunks_mut(values).zip(places(self.output)) {
+                        for (y, run) in patch.chunks_mut(mirror.run).enumerate() {
+                            run.copy_from_slice(mirror.run_at(padded, row + y, column));
+                        }
                     }
-                }
-            });
+                },
+            );
             Ok(())
         })?;
         Tensor::from_vec(patches, (batch * self.output.places(), values), images.device())
@@ -107,15 +116,18 @@ impl Patches {
         with_values([gradient], |[gradient]| {
             let gradient = gradient.par_chunks(self.output.places() * values);
             let images = images.par_chunks_mut(self.image.values()).zip(gradient);
-            images.for_each_init(|| vec![0f32; mirror.values()], |padded, (image, gradient)| {
-                padded.fill(0.0);
-                for (patch, (row, column)) in gradient.chunks(values).zip(places(self.output)) {
-                    for (y, run) in patch.chunks(mirror.run).enumerate() {
-                        add(mirror.run_at_mut(padded, row + y, column), run);
+            images.for_each_init(
+                || vec![0f32; mirror.values()],
+                |padded, (image, gradient)| {
+                    padded.fill(0.0);
+                    for (patch, (row, column)) in gradient.chunks(values).zip(places(self.output)) {
+                        for (y, run) in patch.chunks(mirror.run).enumerate() {
+                            add(mirror.run_at_mut(padded, row + y, column), run);
+                        }
                     }
-                }
-                mirror.fold(padded, image);
-            });
+                    mirror.fold(padded, image);
+                },
+            );
             Ok(())
         })?;
         Tensor::from_vec(images, self.image.batch(batch), gradient.device())

@@ -106,9 +106,11 @@ impl Pool {
         let mut pooled = vec![0f32; batch * self.output.values()];
         with_values([maps], |[maps]| {
             let maps = maps.par_chunks(self.input.values());
-            pooled.par_chunks_mut(self.output.values()).zip(maps).for_each(|(pooled, map)| match self.pooling.kind {
-                PoolingKind::Max => largest(self, map, pooled),
-                PoolingKind::Average => mean(self, map, pooled),
+            pooled.par_chunks_mut(self.output.values()).zip(maps).for_each(|(pooled, map)| {
+                match self.pooling.kind {
+                    PoolingKind::Max => largest(self, map, pooled),
+                    PoolingKind::Average => mean(self, map, pooled),
+                }
             });
             Ok(())
         })?;
@@ -121,11 +123,12 @@ impl Pool {
         let mut below = vec![0f32; batch * values];
         with_values([maps, pooled, gradient], |[maps, pooled, gradient]| {
             let above = maps.par_chunks(values).zip(pooled.par_chunks(kept)).zip(gradient.par_chunks(kept));
-            below.par_chunks_mut(values).zip(above).for_each(|(below, ((map, pooled), gradient))| {
-                match self.pooling.kind {
-                    PoolingKind::Max => to_the_largest(self, map, pooled, gradient, below),
-                    PoolingKind::Average => to_all(self, gradient, below),
-                }
+            below.par_chunks_mut(values).zip(above).for_each(|(below, ((map, pooled), gradient))| match self
+                .pooling
+                .kind
+            {
+                PoolingKind::Max => to_the_largest(self, map, pooled, gradient, below),
+                PoolingKind::Average => to_all(self, gradient, below),
             });
             Ok(())
         })?;
@@ -220,7 +223,8 @@ mod tests {
     #[test]
     fn padding_never_wins_and_counts_as_zero() -> Result<()> {
         let maps = (Tensor::arange(0f32, 16.0, &Device::Cpu)? - 20.0)?.reshape((1, 4, 4, 1))?;
-        let pooled = |kind, kernel, padding| pool(kind, kernel, padding)?.of(&maps)?.flatten_all()?.to_vec1::<f32>();
+        let pooled =
+            |kind, kernel, padding| pool(kind, kernel, padding)?.of(&maps)?.flatten_all()?.to_vec1::<f32>();
         assert_eq!(pooled(PoolingKind::Max, 2, 0)?, [-15.0, -13.0, -7.0, -5.0]);
         assert_eq!(pooled(PoolingKind::Max, 4, 1)?, [-10.0, -9.0, -6.0, -5.0]);
         assert_eq!(pooled(PoolingKind::Average, 2, 0)?, [-17.5, -15.5, -9.5, -7.5]);
@@ -235,7 +239,9 @@ mod tests {
         let pool = pool(PoolingKind::Max, 2, 0)?;
         let maps = Tensor::zeros((1, 4, 4, 1), candle_core::DType::F32, &Device::Cpu)?;
         let gradient = Tensor::arange(1f32, 5.0, &Device::Cpu)?.reshape((1, 2, 2, 1))?;
-        for below in [pool.descend(&maps, &pool.of(&maps)?, &gradient)?, pool.descend_by_graph(&maps, &gradient)?] {
+        for below in
+            [pool.descend(&maps, &pool.of(&maps)?, &gradient)?, pool.descend_by_graph(&maps, &gradient)?]
+        {
             let below = below.flatten_all()?.to_vec1::<f32>()?;
             assert_eq!(below, [1., 0., 2., 0., 0., 0., 0., 0., 3., 0., 4., 0., 0., 0., 0., 0.]);
         }
