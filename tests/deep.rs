@@ -25,11 +25,14 @@ const EXAMPLE: Example = Example {
         "--epochs=2",
         "--readout-epochs=15",
         "--readout-learning-rate=0.003",
+        "--backprop-epochs=3",
+        "--backprop-batch-size=10",
     ],
 };
 
 #[test]
-fn each_depth_is_read_out_beside_the_hard_competition_and_filters_that_learned_nothing() -> Result<()> {
+fn each_depth_is_read_out_beside_the_hard_competition_filters_that_learned_nothing_and_backprop() -> Result<()>
+{
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");
     let table = EXAMPLE.succeed(&out, &[])?;
@@ -43,6 +46,7 @@ fn each_depth_is_read_out_beside_the_hard_competition_and_filters_that_learned_n
         ["hard-wta, depth 1", "hard-wta, depth 2"],
         ["random, depth 1", "random, depth 2"],
         ["random-patches, depth 1", "random-patches, depth 2"],
+        ["backprop, depth 1", "backprop, depth 2"],
     ] {
         expected.extend(names.into_iter().zip([8 * 14 * 14, 12 * 7 * 7]));
     }
@@ -51,7 +55,13 @@ fn each_depth_is_read_out_beside_the_hard_competition_and_filters_that_learned_n
         assert!(row["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.5), "{row}");
     }
     assert!(table.contains("learn s"), "{table}");
-    for png in ["weights", "learning", "patches", "accuracy", "confusion"].map(|name| format!("{name}.png")) {
+    for row in
+        rows.iter().filter(|row| row["model"].as_str().is_some_and(|name| name.starts_with("backprop")))
+    {
+        assert!(row["learn_epochs"] == 3 && row["learn_seconds"].is_f64(), "{row}");
+    }
+    let pictures = ["weights", "learning", "patches", "accuracy", "time", "confusion"];
+    for png in pictures.map(|name| format!("{name}.png")) {
         assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
@@ -80,6 +90,15 @@ fn the_primary_network_is_watched_while_it_learns() -> Result<()> {
         assert!(0.0 < shortest && shortest <= mean && mean <= longest, "{layer}");
         assert!((0.0..=1.0).contains(&of("entropy")?), "{layer}");
     }
+    Ok(())
+}
+
+#[test]
+fn without_validation_images_the_time_is_drawn_to_what_was_measured_in_the_end() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    EXAMPLE.succeed(&out, &["--validation-size=0", "--models=soft-hebb,backprop"])?;
+    assert!(fs::read(out.join("time.png"))?.starts_with(b"\x89PNG"));
     Ok(())
 }
 
@@ -131,7 +150,8 @@ fn the_network_is_loaded_from_its_checkpoint_with_the_accuracy_that_was_reported
 
 #[test]
 fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
-    EXAMPLE.check_that_killing_makes_no_difference(&[0, 1, 2, 4, 6])
+    // The last moment is in backprop's second row.
+    EXAMPLE.check_that_killing_makes_no_difference(&[0, 1, 2, 4, 6, 128])
 }
 
 #[test]
@@ -144,8 +164,10 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--pools=max:4:2:1,max:2:2:2"], &["padding = 2", "less than a neighborhood"]),
         (&["--readout-pools=max:4:2:1,average:4:2:1"], &["--readout-pools is average:4:2:1", "max:4:2:1"]),
         (&["--models=random"], &["--models is random", "soft-hebb or hard-wta"]),
+        (&["--models=backprop"], &["--models is backprop", "soft-hebb or hard-wta"]),
         (&["--models=soft-hebb,hebb"], &["--models", "random-patches"]),
         (&["--batch-size=401"], &["--batch-size is 401", "1 to the training images (400)"]),
+        (&["--backprop-batch-size=401"], &["--backprop-batch-size is 401", "1 to the training images (400)"]),
         (&["--rate-exponent=-1"], &["--rate-exponent is -1", "at least 0"]),
     ])
 }

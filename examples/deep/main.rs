@@ -1,6 +1,9 @@
 //! A convolutional network that learns from every image once, without labels and without a gradient, and what each of its
-//! depths is worth to a linear classifier, beside the same network under hard competition and with the filters that it began with.
+//! depths is worth to a linear classifier, beside the same network under hard competition, with the filters that it began with
+//! and trained by backprop.
 
+mod backprop;
+mod comparison;
 mod excitation;
 mod network;
 mod receptive_field;
@@ -15,14 +18,14 @@ use hebbian_classifier::SoftmaxRegression;
 use hebbian_experiment::{
     Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
 };
-use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
+use hebbian_plots::{ReceptiveFields, Scale};
 
 use network::Features;
 use settings::{Model, Settings};
 use watching::Watch;
 
-const PICTURES: [&str; 6] =
-    ["weights.png", "learning.png", "patches.png", "accuracy.png", "confusion.png", "film.gif"];
+const PICTURES: [&str; 7] =
+    ["weights.png", "learning.png", "patches.png", "accuracy.png", "time.png", "confusion.png", "film.gif"];
 
 /// Images by which features are standardized.
 const MEASURED: usize = 1000;
@@ -46,10 +49,14 @@ impl Experiment for Settings {
         })?;
         for seed in self.run.all_seeds() {
             for &model in &self.models {
-                self.compare_depths(&mut session, seed, model)?;
+                match model {
+                    Model::Backprop => self.backprop(&mut session, seed)?,
+                    _ => self.compare_depths(&mut session, seed, model)?,
+                }
             }
         }
         session.draw("accuracy.png", &self.accuracy(&session)?)?;
+        session.draw("time.png", &self.time(&session)?)?;
         session.finish(&self, &PICTURES)
     }
 }
@@ -76,7 +83,7 @@ impl Settings {
         match model {
             Model::Random => self.settle(&session.data, &mut stack)?,
             Model::RandomPatches => self.take_patches(&session.data, seed, &mut stack)?,
-            Model::SoftHebb | Model::HardWta => {
+            _ => {
                 let steps = self.fit.epochs * (session.data.train.len() / self.fit.batch_size);
                 let mut watch = session.is_primary(key).then(|| Watch::new(self.depths(), steps));
                 session.learn(key, &mut fit, &mut stack, |event, line| {
@@ -143,21 +150,6 @@ impl Settings {
         let readout = SoftmaxRegression::new(features.count(), session.data.classes, &session.device)?;
         let row = session.read_out(key, &features, &readout, &self.readout, false)?;
         Ok((row, features, readout))
-    }
-
-    /// Test accuracy over depth.
-    fn accuracy(&self, session: &Session) -> Result<Picture> {
-        let rows = session.rows();
-        let series = self.models.iter().map(|model| model.name()).enumerate().map(|(hue, model)| {
-            let at = |depth: usize| {
-                let name = row_name(model, depth);
-                let test = rows.iter().filter(|row| row.0 == name).filter_map(|row| row.1.test_accuracy);
-                let test: Vec<f64> = test.collect();
-                (depth as f64, test.iter().sum::<f64>() / test.len() as f64)
-            };
-            Series::solid(model, hue, (1..=self.depths()).map(at).collect())
-        });
-        Ok(Curves::new("What each depth is worth", ("layers", "test accuracy"), series).draw()?)
     }
 }
 

@@ -94,13 +94,18 @@ impl Settings {
         Ok(())
     }
 
+    /// The pooling of what is read out of a layer, which counts from 0.
+    pub fn readout_pool(&self, layer: usize) -> PoolShape {
+        *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer])
+    }
+
     /// What a readout of this depth, which counts from 1, sees of a network: each channel at mean 0 and variance 1 over
     /// `images`.
     pub fn features<'a>(&self, stack: &'a Stack, depth: usize, images: &Tensor) -> Result<Features<'a>> {
         let (convolution, place) = filters(stack, depth)?;
         let layer = depth - 1;
-        let pool = *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer]);
-        let (response, input) = response(convolution.output(), self.layers.powers[layer], pool)?;
+        let (response, input) =
+            response(convolution.output(), self.layers.powers[layer], self.readout_pool(layer))?;
         let mirrored = self.mirrored(stack)?;
         let features = Features { stack, layers: place + 1, response, mirrored, standardize: None };
         let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;

@@ -1,7 +1,7 @@
 //! The settings.
 
 use hebbian::{FitConfig, ImageSize, Parameters, Pool, PoolingConfig, SoftHebbConfig};
-use hebbian_classifier::DescentConfig;
+use hebbian_classifier::{DescentConfig, Pooling, PoolingKind};
 use hebbian_experiment::{DataSettings, RunSettings};
 use hebbian_training::{Invalid, Schedule};
 use schemars::JsonSchema;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub fit: FitConfig,
     /// Softmax regression on the features of each depth.
     pub readout: DescentConfig,
+    /// Backprop through a network of each depth, its classifier included.
+    pub backprop: DescentConfig,
     /// Device and seeds.
     pub run: RunSettings,
 }
@@ -42,6 +44,8 @@ pub enum Model {
     Random,
     /// Patches of training images.
     RandomPatches,
+    /// Those that labels teach, by a gradient through all layers.
+    Backprop,
 }
 
 impl Model {
@@ -51,9 +55,11 @@ impl Model {
             Self::HardWta => "hard-wta",
             Self::Random => "random",
             Self::RandomPatches => "random-patches",
+            Self::Backprop => "backprop",
         }
     }
 
+    /// Whether its filters learn by the rule.
     pub fn learns(self) -> bool {
         matches!(self, Self::SoftHebb | Self::HardWta)
     }
@@ -105,6 +111,12 @@ impl PoolShape {
         self.kind == Pool::Max
     }
 
+    pub fn pooling(self) -> Pooling {
+        let [kernel, stride, padding] = self.sizes;
+        let kind = if self.is_max() { PoolingKind::Max } else { PoolingKind::Average };
+        Pooling { kind, kernel, stride, padding }
+    }
+
     pub fn window(self) -> Window {
         let [kernel, stride, padding] = self.sizes;
         Window { kernel, stride, padding }
@@ -154,12 +166,19 @@ impl Default for Settings {
             mirrored: false,
         };
         Self {
-            models: vec![Model::SoftHebb, Model::HardWta, Model::Random, Model::RandomPatches],
+            models: vec![
+                Model::SoftHebb,
+                Model::HardWta,
+                Model::Random,
+                Model::RandomPatches,
+                Model::Backprop,
+            ],
             data: DataSettings { train_size: Some(20_000), ..Default::default() },
             layers,
             rule: SoftHebbConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },
             readout: DescentConfig { epochs: 20, ..Default::default() },
+            backprop: DescentConfig { epochs: 3, batch_size: 50, learning_rate: 0.002, ..Default::default() },
             run: RunSettings::default(),
         }
     }
@@ -204,6 +223,7 @@ impl Parameters for Settings {
         let fits = readout_pools.is_empty() || read == seen;
         Invalid::unless(fits, "layers.readout_pools", read, format!("{seen}, as in pools, for the last"))?;
         self.fit.check_as("fit")?;
-        self.readout.check_as("readout")
+        self.readout.check_as("readout")?;
+        self.backprop.check_as("backprop")
     }
 }

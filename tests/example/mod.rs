@@ -98,13 +98,14 @@ impl Example<'_> {
     }
 }
 
-/// The names of a run's checkpoint, pictures and films, without the picture that draws seconds.
+/// The names of a run's checkpoint, pictures and films, without the pictures that draw seconds.
 fn reproducible_files(out: &Path) -> Result<Vec<PathBuf>> {
     let names = fs::read_dir(out)?.map(|entry| Ok(PathBuf::from(entry?.file_name())));
     let names = names.collect::<Result<Vec<_>>>()?;
     let reproducible = |name: &PathBuf| {
         let extension = name.extension().and_then(OsStr::to_str).unwrap_or_default();
-        ["safetensors", "png", "gif"].contains(&extension) && name != Path::new("time_to_accuracy.png")
+        let draws_seconds = ["time.png", "time_to_accuracy.png"].map(Path::new).contains(&name.as_path());
+        ["safetensors", "png", "gif"].contains(&extension) && !draws_seconds
     };
     Ok(names.into_iter().filter(reproducible).collect())
 }

@@ -55,7 +55,7 @@ impl InputLayer {
 }
 
 /// The sum over the first dimension, as a product: candle's own reduction over it is strided and many times slower.
-fn sum_rows(matrix: &Tensor) -> Result<Tensor> {
+pub(crate) fn sum_rows(matrix: &Tensor) -> Result<Tensor> {
     let ones = Tensor::ones((1, matrix.dim(0)?), matrix.dtype(), matrix.device())?;
     ones.matmul(matrix)?.squeeze(0)
 }

@@ -25,6 +25,7 @@
 mod adam;
 mod argmax;
 mod controls;
+mod convolutional;
 mod descent;
 mod dropout;
 mod encode;
@@ -48,6 +49,7 @@ pub use hebbian_training::Parameters;
 pub use adam::Adam;
 pub use argmax::first_largest;
 pub use controls::{random_images, random_projection};
+pub use convolutional::{ConvolutionalLayer, ConvolutionalNet, Pooling, PoolingKind};
 pub use descent::{DescentConfig, Epoch, Network, train};
 pub use encode::{encode, encode_half};
 pub use evaluation::{Evaluation, confusion_matrix, evaluate};

@@ -1,8 +1,11 @@
-//! The readout on an accelerator: what it learns on the CPU, and no read within an epoch. Transfers are counted by the
+//! The readout and a convolutional network on an accelerator: what they learn on the CPU, and no read within an epoch. Transfers are counted by the
 //! emulated driver of `.ci/emulator`, which writes each into the file that `EMULATED_CUDA_LOG` names.
 
-use candle_core::{D, Device, Result};
-use hebbian_classifier::{DescentConfig, Labeled, Loss, SoftmaxRegression, train};
+use candle_core::{D, Device, Result, Tensor};
+use hebbian_classifier::{
+    ConvolutionalLayer, ConvolutionalNet, DescentConfig, Labeled, Loss, Pooling, PoolingKind,
+    SoftmaxRegression, train,
+};
 use hebbian_training::Generator;
 
 const EXAMPLES: usize = 60;
@@ -49,6 +52,35 @@ fn the_readout_learns_what_it_learns_on_the_cpu_and_reads_once_an_epoch() -> Res
             }
         }
         assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "{loss}: {counts:?} reads");
+    }
+    Ok(())
+}
+
+fn trained_network(kind: PoolingKind, device: &Device) -> Result<Vec<f32>> {
+    let pooling = Pooling { kind, kernel: 3, stride: 1, padding: 1 };
+    let layers = [3, 1].map(|kernel| ConvolutionalLayer { units: 4, kernel, pooling });
+    let mut draws = Generator::new(0, "network");
+    let network = ConvolutionalNet::new((2, 5, 2), &layers, CLASSES, &mut draws, device)?;
+    let config = DescentConfig { epochs: 2, batch_size: 10, learning_rate: 0.01, ..Default::default() };
+    train(&network, &config, 0, &examples(device)?, &[], &mut [])?;
+    let values = |tensor: Tensor| tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>();
+    let state = network.state()?.into_values().map(values).collect::<Result<Vec<_>>>()?;
+    Ok(state.concat())
+}
+
+#[test]
+fn a_convolutional_network_learns_what_it_learns_on_the_cpu() -> Result<()> {
+    let Ok(device) = Device::new_cuda(0).or_else(|_| Device::new_metal(0)) else {
+        println!(
+            "skipped a_convolutional_network_learns_what_it_learns_on_the_cpu: there is no device but the CPU"
+        );
+        return Ok(());
+    };
+    for kind in [PoolingKind::Max, PoolingKind::Average] {
+        let ours = trained_network(kind, &device)?;
+        for (ours, reference) in ours.iter().zip(trained_network(kind, &Device::Cpu)?) {
+            assert!((ours - reference).abs() < 1e-3, "{kind:?}: {ours}, expected {reference}");
+        }
     }
     Ok(())
 }
