@@ -1,6 +1,7 @@
 //! Backprop: of each depth a network of its own, of the same architecture, all of it trained on the labels.
 
 use anyhow::Result;
+use candle_nn::Module;
 use hebbian_classifier::{ConvolutionalLayer, ConvolutionalNet};
 use hebbian_experiment::{Data, Row, RunKey, Session};
 use hebbian_training::Generator;
@@ -19,7 +20,8 @@ impl Settings {
                 let network = self.backprop_network(session, seed, depth)?;
                 let row = session.learn_supervised(key, &network, &self.backprop, false)?;
                 let units = Some(network.features());
-                Ok(Row { model: format!("{model}, depth {depth}"), units, ..row })
+                let measures = self.robustness(session, seed, &|images| network.forward(images))?;
+                Ok(Row { measures, model: format!("{model}, depth {depth}"), units, ..row })
             })?;
         }
         Ok(())

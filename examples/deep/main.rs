@@ -7,12 +7,14 @@ mod comparison;
 mod excitation;
 mod network;
 mod receptive_field;
+mod robustness;
 mod settings;
 mod watching;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candle_nn::Module;
 use hebbian::{Composite, Fit, LearningRule, Mirrored, Registry, Stack, StackConfig};
 use hebbian_classifier::SoftmaxRegression;
 use hebbian_experiment::{
@@ -29,8 +31,6 @@ const PICTURES: [&str; 7] =
 
 /// Images by which features are standardized.
 const MEASURED: usize = 1000;
-/// An inverse temperature at which the winner takes all.
-const WINNER_TAKES_ALL: f64 = 1e6;
 
 impl Experiment for Settings {
     const NAME: &'static str = "deep";
@@ -44,7 +44,7 @@ impl Experiment for Settings {
     fn run(self, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, self.kept(), |device| {
             let data = Data::load(&self, &self.data, steering.quiet, device)?;
-            self.network(&data, 0, None, device)?;
+            self.network(&data, 0, Model::SoftHebb, device)?;
             Ok(data)
         })?;
         for seed in self.run.all_seeds() {
@@ -57,7 +57,12 @@ impl Experiment for Settings {
         }
         session.draw("accuracy.png", &self.accuracy(&session)?)?;
         session.draw("time.png", &self.time(&session)?)?;
-        session.finish(&self, &PICTURES)
+        let mut pictures = PICTURES.to_vec();
+        if let Some(picture) = self.robustness_picture(&session)? {
+            session.draw("robustness.png", &picture)?;
+            pictures.push("robustness.png");
+        }
+        session.finish(&self, &pictures)
     }
 }
 
@@ -77,14 +82,14 @@ impl Settings {
         if names.iter().all(|name| session.has(RunKey { name, ..key })) {
             return Ok(());
         }
-        let hard = (model == Model::HardWta).then_some(WINNER_TAKES_ALL);
-        let mut stack = self.network(&session.data, seed, hard, &session.device)?;
-        let mut fit = session.begin(key, &mut stack, &self.fit)?;
+        let mut stack = self.network(&session.data, seed, model, &session.device)?;
+        let config = self.fit_of(model);
+        let mut fit = session.begin(key, &mut stack, &config)?;
         match model {
             Model::Random => self.settle(&session.data, &mut stack)?,
             Model::RandomPatches => self.take_patches(&session.data, seed, &mut stack)?,
             _ => {
-                let steps = self.fit.epochs * (session.data.train.len() / self.fit.batch_size);
+                let steps = config.epochs * (session.data.train.len() / config.batch_size);
                 let mut watch = session.is_primary(key).then(|| Watch::new(self.depths(), steps));
                 session.learn(key, &mut fit, &mut stack, |event, line| {
                     watch.as_mut().map_or(Ok(()), |watch| watch.observe(event, line))
@@ -102,7 +107,9 @@ impl Settings {
                 Ok(Row {
                     model: format!("{}, depth {depth}", key.name),
                     learn_seconds: learned.then(|| session.metrics.seconds(key, Phase::Learn)),
-                    learn_epochs: learned.then_some(self.fit.epochs),
+                    learn_epochs: learned.then_some(config.epochs),
+                    measures: self
+                        .robustness(session, seed, &|images| readout.forward(&features.forward(images)?))?,
                     ..row
                 })
             })?;
@@ -121,7 +128,7 @@ impl Settings {
         let (weights, image) = receptive_fields(stack, session.data.image())?;
         let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
         session.draw("weights.png", &fields.scale(Scale::PerUnit).draw()?)?;
-        session.draw("learning.png", &watching::draw(session, key, self.fit.batch_size)?)?;
+        session.draw("learning.png", &watching::draw(session, key, fit.config().batch_size)?)?;
         session.draw("patches.png", &self.excitation(session, stack)?)?;
         session.draw("confusion.png", &session.confusion(features, readout, key.name)?)?;
         let registry = Registry::builtin();

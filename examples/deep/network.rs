@@ -4,18 +4,18 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use hebbian::{
-    Convolution, ConvolutionConfig, ImageSize, Interleaved, InterleavedConfig, Learning, LearningRule,
-    MirroredConfig, Pooling, Power, PowerConfig, Rule, SoftHebb, SoftHebbConfig, Stack, Standardize,
-    StandardizeConfig, Triangle, TriangleConfig,
+    Convolution, ConvolutionConfig, FitConfig, ImageSize, Interleaved, InterleavedConfig, KrotovHopfield,
+    KrotovHopfieldConfig, Learning, LearningRule, MirroredConfig, PatchNorm, Pooling, Power, PowerConfig,
+    Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig, Triangle, TriangleConfig,
 };
 use hebbian_classifier::encode;
 use hebbian_experiment::Data;
-use hebbian_training::{Generator, State};
+use hebbian_training::{Generator, Schedule, State};
 
-use crate::settings::{PoolShape, Settings};
+use crate::settings::{KrotovHopfieldSettings, Model, PoolShape, Settings};
 
-/// Layers of the stack per depth: standardization, convolution, triangle, pooling, power.
-const PER_DEPTH: usize = 5;
+/// An inverse temperature at which the winner takes all.
+const WINNER_TAKES_ALL: f64 = 1e6;
 /// Batches after which running statistics are those of the data.
 const SETTLED: usize = 300;
 
@@ -25,38 +25,89 @@ impl Settings {
         self.layers.units.len()
     }
 
-    /// The network for images of `data` before any learning, whose filters are the same for all models of a `seed`. At an
-    /// `inverse_temperature` the winner takes all.
-    pub fn network(
-        &self,
-        data: &Data,
-        seed: u64,
-        inverse_temperature: Option<f64>,
-        device: &Device,
-    ) -> Result<Stack> {
+    /// The network for images of `data` before any learning. All models of a `seed` begin with the same filters, but for those
+    /// of Krotov and Hopfield, which are of another length.
+    pub fn network(&self, data: &Data, seed: u64, model: Model, device: &Device) -> Result<Stack> {
         let mut draws = Generator::new(seed, "deep");
         let mut input = ImageSize::new(data.shape.channels, data.shape.height, data.shape.width);
         let mut stack: Vec<Box<dyn LearningRule>> =
             vec![Box::new(Interleaved::of(InterleavedConfig { output: input })?)];
         for layer in 0..self.depths() {
-            let config = SoftHebbConfig {
-                units: self.layers.units[layer],
-                learning_rate: self.layers.learning_rates[layer],
-                inverse_temperature: inverse_temperature.unwrap_or(self.layers.inverse_temperatures[layer]),
-                ..self.rule.clone()
-            };
-            let patches = ConvolutionConfig::new(input, self.layers.kernels[layer]);
-            let rule = SoftHebb::new(config, patches.patch_values(), &mut draws, device)?;
-            let standardize = StandardizeConfig { input };
-            stack.push(Box::new(Standardize::new(standardize, input.values(), &mut draws, device)?));
-            let convolution = Convolution::new(Box::new(rule), patches)?;
-            let filters = convolution.output();
+            if model != Model::KrotovHopfield {
+                let config = StandardizeConfig { input };
+                stack.push(Box::new(Standardize::new(config, input.values(), &mut draws, device)?));
+            }
+            let convolution = self.convolution(model, (layer, input), &mut draws, device)?;
+            let (response, output) = self.response(&convolution, layer, self.layers.pools[layer])?;
             stack.push(Box::new(convolution));
-            let (response, output) = response(filters, self.layers.powers[layer], self.layers.pools[layer])?;
             stack.extend(response);
             input = output;
         }
         Ok(Stack::new(stack, Learning::Online)?)
+    }
+
+    /// The filters of a layer for images of the size `input`.
+    fn convolution(
+        &self,
+        model: Model,
+        (layer, input): (usize, ImageSize),
+        draws: &mut Generator,
+        device: &Device,
+    ) -> Result<Convolution> {
+        let patches = ConvolutionConfig::new(input, self.layers.kernels[layer]);
+        let (values, units) = (patches.patch_values(), self.layers.units[layer]);
+        if model == Model::KrotovHopfield {
+            let KrotovHopfieldSettings { p, k, delta, learning_rate, .. } = self.krotov_hopfield;
+            let config =
+                KrotovHopfieldConfig { units, p, k, delta, learning_rate, ..KrotovHopfieldConfig::default() };
+            let rule = KrotovHopfield::new(config, values, draws, device)?;
+            return Ok(Convolution::new(Box::new(rule), patches.with_patches(PatchNorm::UnitLength))?);
+        }
+        let hard = model == Model::HardWta;
+        let config = SoftHebbConfig {
+            units,
+            learning_rate: self.layers.learning_rates[layer],
+            inverse_temperature: if hard {
+                WINNER_TAKES_ALL
+            } else {
+                self.layers.inverse_temperatures[layer]
+            },
+            ..self.rule.clone()
+        };
+        Ok(Convolution::new(Box::new(SoftHebb::new(config, values, draws, device)?), patches)?)
+    }
+
+    /// How the filters of a model learn.
+    pub fn fit_of(&self, model: Model) -> FitConfig {
+        let KrotovHopfieldSettings { epochs, batch_size, .. } = self.krotov_hopfield;
+        match model {
+            Model::KrotovHopfield => {
+                FitConfig { epochs, batch_size, schedule: Schedule::Linear, in_order: false }
+            }
+            _ => self.fit.clone(),
+        }
+    }
+
+    /// What stands behind the filters of a layer, and the size of what it gives.
+    fn response(
+        &self,
+        filters: &Convolution,
+        layer: usize,
+        pool: PoolShape,
+    ) -> Result<(Vec<Box<dyn LearningRule>>, ImageSize)> {
+        let rectified = filters.rule().downcast_ref::<KrotovHopfield>().is_some();
+        let power = if rectified { self.krotov_hopfield.power } else { self.layers.powers[layer] };
+        // The largest value has the largest power: what is pooled first is a fourth of the work.
+        let before = if pool.is_max() { 1.0 } else { power };
+        let input = filters.output();
+        let pooling = Pooling::of(pool.of(input))?;
+        let output = pooling.output();
+        let positive: Box<dyn LearningRule> = match rectified {
+            true => Box::new(Power::of(PowerConfig::new(input, before).rectified())?),
+            false => Box::new(Triangle::of(TriangleConfig { input, power: before })?),
+        };
+        let raised = Power::of(PowerConfig::new(output, power / before))?;
+        Ok((vec![positive, Box::new(pooling), Box::new(raised)], output))
     }
 
     /// Lets the running statistics of a network come to those of the images; its filters stay as they are.
@@ -104,8 +155,7 @@ impl Settings {
     pub fn features<'a>(&self, stack: &'a Stack, depth: usize, images: &Tensor) -> Result<Features<'a>> {
         let (convolution, place) = filters(stack, depth)?;
         let layer = depth - 1;
-        let (response, input) =
-            response(convolution.output(), self.layers.powers[layer], self.readout_pool(layer))?;
+        let (response, input) = self.response(convolution, layer, self.readout_pool(layer))?;
         let mirrored = self.mirrored(stack)?;
         let features = Features { stack, layers: place + 1, response, mirrored, standardize: None };
         let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;
@@ -121,28 +171,9 @@ impl Settings {
 
 /// The filters of this depth, which counts from 1, and their place in the stack.
 pub fn filters(stack: &Stack, depth: usize) -> Result<(&Convolution, usize)> {
-    // The lowest layer brings the channels of a pixel apart.
-    let place = 1 + PER_DEPTH * (depth - 1) + 1;
-    let convolution = stack.rules()[place].downcast_ref().context("the network has no convolution there")?;
-    Ok((convolution, place))
-}
-
-/// What stands behind the `filters` of a layer, and the size of what it gives.
-fn response(
-    filters: ImageSize,
-    power: f64,
-    pool: PoolShape,
-) -> Result<(Vec<Box<dyn LearningRule>>, ImageSize)> {
-    // The largest value has the largest power: what is pooled first is a fourth of the work.
-    let before = if pool.is_max() { 1.0 } else { power };
-    let pooling = Pooling::of(pool.of(filters))?;
-    let output = pooling.output();
-    let layers: [Box<dyn LearningRule>; 3] = [
-        Box::new(Triangle::of(TriangleConfig { input: filters, power: before })?),
-        Box::new(pooling),
-        Box::new(Power::of(PowerConfig::new(output, power / before))?),
-    ];
-    Ok((layers.into(), output))
+    let layers = stack.rules().iter().enumerate();
+    let mut convolutions = layers.filter_map(|(place, layer)| Some((layer.downcast_ref()?, place)));
+    convolutions.nth(depth - 1).context("the network has no filters there")
 }
 
 /// What a readout sees of a network: the lowest layers of a stack and what follows them.

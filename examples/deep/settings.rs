@@ -28,6 +28,10 @@ pub struct Settings {
     pub readout: DescentConfig,
     /// Backprop through a network of each depth, its classifier included.
     pub backprop: DescentConfig,
+    /// The filters of Krotov and Hopfield, which learn from patches of length 1.
+    pub krotov_hopfield: KrotovHopfieldSettings,
+    /// What of the accuracy is left where test images are disturbed.
+    pub robustness: RobustnessSettings,
     /// Device and seeds.
     pub run: RunSettings,
 }
@@ -40,6 +44,8 @@ pub enum Model {
     SoftHebb,
     /// SoftHebb in which the winner takes all.
     HardWta,
+    /// Krotov and Hopfield's rule.
+    KrotovHopfield,
     /// Those that SoftHebb begins with.
     Random,
     /// Patches of training images.
@@ -53,15 +59,82 @@ impl Model {
         match self {
             Self::SoftHebb => "soft-hebb",
             Self::HardWta => "hard-wta",
+            Self::KrotovHopfield => "krotov-hopfield",
             Self::Random => "random",
             Self::RandomPatches => "random-patches",
             Self::Backprop => "backprop",
         }
     }
 
-    /// Whether its filters learn by the rule.
+    /// Whether its filters learn by a rule.
     pub fn learns(self) -> bool {
-        matches!(self, Self::SoftHebb | Self::HardWta)
+        matches!(self, Self::SoftHebb | Self::HardWta | Self::KrotovHopfield)
+    }
+}
+
+/// Krotov and Hopfield's rule under convolution (L. Grinberg et al. 2019), as
+/// [`KrotovHopfieldConfig`](hebbian::KrotovHopfieldConfig) names its parameters.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KrotovHopfieldSettings {
+    /// Lebesgue norm of the filters.
+    #[schemars(range(min = 1.0))]
+    pub p: f64,
+    /// Rank of the repelled filter.
+    #[schemars(range(min = 2))]
+    pub k: usize,
+    /// Strength with which it is repelled.
+    #[schemars(range(min = 0.0))]
+    pub delta: f64,
+    /// Largest change of a weight in the first step; it falls linearly.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub learning_rate: f64,
+    /// Exponent of a positive response; what is negative counts as 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub power: f64,
+    /// Passes over the images.
+    #[schemars(range(min = 1))]
+    pub epochs: usize,
+    /// Images per step.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+}
+
+impl Default for KrotovHopfieldSettings {
+    fn default() -> Self {
+        Self { p: 2.0, k: 2, delta: 0.2, learning_rate: 0.02, power: 4.0, epochs: 1, batch_size: 10 }
+    }
+}
+
+/// How test images are disturbed. The values of an image are 0 for black to 1 for white.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RobustnessSettings {
+    /// Test images, the first of all; 0 leaves all of this out.
+    pub disturbed_images: usize,
+    /// Deviations of normal noise that is added to each value.
+    #[schemars(inner(range(min = 0.0)))]
+    pub noise: Vec<f64>,
+    /// Sides of a gray square that covers a part of the image, in pixels.
+    #[schemars(inner(range(min = 0.0)))]
+    pub occlusion: Vec<f64>,
+    /// Degrees by which an image is turned, to the left or to the right.
+    #[schemars(inner(range(min = 0.0, max = 180.0)))]
+    pub rotation: Vec<f64>,
+    /// By how much each value is moved so that the loss grows: with the sign of its gradient through the whole network.
+    #[schemars(inner(range(min = 0.0)))]
+    pub attack: Vec<f64>,
+}
+
+impl Default for RobustnessSettings {
+    fn default() -> Self {
+        Self {
+            disturbed_images: 500,
+            noise: vec![0.2, 0.4, 0.6],
+            occlusion: vec![6.0, 10.0, 14.0],
+            rotation: vec![15.0, 30.0, 45.0],
+            attack: vec![0.05, 0.1, 0.2],
+        }
     }
 }
 
@@ -169,6 +242,7 @@ impl Default for Settings {
             models: vec![
                 Model::SoftHebb,
                 Model::HardWta,
+                Model::KrotovHopfield,
                 Model::Random,
                 Model::RandomPatches,
                 Model::Backprop,
@@ -179,6 +253,8 @@ impl Default for Settings {
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },
             readout: DescentConfig { epochs: 20, ..Default::default() },
             backprop: DescentConfig { epochs: 3, batch_size: 50, learning_rate: 0.002, ..Default::default() },
+            krotov_hopfield: KrotovHopfieldSettings::default(),
+            robustness: RobustnessSettings::default(),
             run: RunSettings::default(),
         }
     }
@@ -188,7 +264,8 @@ impl Parameters for Settings {
     fn check_together(&self) -> Result<(), Invalid> {
         let learns = self.models.iter().any(|model| model.learns());
         let named: Vec<&str> = self.models.iter().map(|model| model.name()).collect();
-        let allowed = "soft-hebb or hard-wta among them, which the checkpoint and the film are of";
+        let allowed =
+            "soft-hebb, hard-wta or krotov-hopfield among them, which the checkpoint and the film are of";
         Invalid::unless(learns, "models", named.join(","), allowed)?;
         let LayerSettings {
             units,
@@ -222,6 +299,11 @@ impl Parameters for Settings {
         let (read, seen) = (last(readout_pools), last(pools));
         let fits = readout_pools.is_empty() || read == seen;
         Invalid::unless(fits, "layers.readout_pools", read, format!("{seen}, as in pools, for the last"))?;
+        let KrotovHopfieldSettings { k, .. } = self.krotov_hopfield;
+        let fewest = units.iter().copied().min().unwrap_or(0);
+        let named = self.models.contains(&Model::KrotovHopfield);
+        let allowed = format!("2 to the filters of a layer ({fewest})");
+        Invalid::unless(!named || k <= fewest, "krotov_hopfield.k", k, allowed)?;
         self.fit.check_as("fit")?;
         self.readout.check_as("readout")?;
         self.backprop.check_as("backprop")

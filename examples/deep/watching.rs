@@ -1,8 +1,8 @@
 //! What is watched of a network while it learns: how long its filters are, and how evenly they win.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use hebbian::{Event, SoftHebb, Stack};
+use hebbian::{Event, KrotovHopfield, LearningRule, SoftHebb, Stack};
 use hebbian_experiment::codes::{entropy_bits, wins};
 use hebbian_experiment::{Phase, RunKey, Session};
 use hebbian_plots::{Curves, Picture, Series};
@@ -79,8 +79,8 @@ impl Watch {
 
 fn layer_record(stack: &Stack, depth: usize, winners: Vec<Tensor>) -> Result<LayerRecord> {
     let (convolution, _) = filters(stack, depth)?;
-    let rule: &SoftHebb = convolution.rule().downcast_ref().context("the filters are SoftHebb's")?;
-    let lengths: Vec<f64> = rule.norms()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
+    let lengths = lengths(convolution.rule())?.to_vec1::<f32>()?;
+    let lengths: Vec<f64> = lengths.into_iter().map(f64::from).collect();
     let output = convolution.output();
     // A winner is a filter at a place.
     let wins = wins(&Tensor::cat(&winners, 0)?, output.values())?;
@@ -94,6 +94,15 @@ fn layer_record(stack: &Stack, depth: usize, winners: Vec<Tensor>) -> Result<Lay
         // The entropy of a single filter is 0, whatever it is a share of.
         entropy: entropy_bits(&wins) / (lengths.len() as f64).log2().max(1.0),
     })
+}
+
+/// The length of each filter, in the norm in which it comes to 1.
+fn lengths(rule: &dyn LearningRule) -> Result<Tensor> {
+    match (rule.downcast_ref::<SoftHebb>(), rule.downcast_ref::<KrotovHopfield>()) {
+        (Some(rule), _) => Ok(rule.norms()?),
+        (_, Some(rule)) => Ok(rule.norms()?),
+        _ => bail!("the filters of `{}` come to no length", rule.name()),
+    }
 }
 
 /// What was watched, over the images that were seen, `batch` in each step.

@@ -71,6 +71,20 @@ impl Picture {
         Ok(row)
     }
 
+    /// The pictures row by row, `columns` of them in each, on white.
+    pub fn grid(pictures: &[Picture], columns: usize) -> Result<Picture> {
+        let rows = pictures.chunks(columns.max(1)).map(Self::side_by_side).collect::<Result<Vec<_>>>()?;
+        let width = rows.iter().map(|row| row.width).max().unwrap_or(0);
+        let mut grid = Picture::white(width, rows.iter().map(|row| row.height).sum())?;
+        let mut lines = grid.pixels.chunks_exact_mut(3 * width);
+        for row in &rows {
+            for (line, to) in row.pixels.chunks_exact(3 * row.width).zip(&mut lines) {
+                to[..line.len()].copy_from_slice(line);
+            }
+        }
+        Ok(grid)
+    }
+
     /// Smaller by a whole factor: each pixel is the mean of `factor x factor`.
     pub(crate) fn shrink(&self, factor: usize) -> Result<Picture> {
         let mut small = Picture::white(self.width / factor, self.height / factor)?;
@@ -172,6 +186,16 @@ mod tests {
         assert_eq!(row.pixel(1, 1), Some(WHITE));
         assert_eq!(row.pixel(2, 2), Some([7, 7, 7]));
         assert_eq!(row.pixel(3, 0), None);
+    }
+
+    #[test]
+    fn a_grid_is_filled_row_by_row() {
+        let (dark, light) = (plain(2, 1, [9, 9, 9]), plain(1, 2, [200, 200, 200]));
+        let grid = Picture::grid(&[dark.clone(), light.clone(), light], 2).unwrap();
+        assert_eq!((grid.width(), grid.height()), (3, 4));
+        assert_eq!((grid.pixel(2, 1), grid.pixel(0, 1)), (Some([200, 200, 200]), Some(WHITE)));
+        assert_eq!((grid.pixel(0, 3), grid.pixel(1, 2)), (Some([200, 200, 200]), Some(WHITE)));
+        assert!(Picture::grid(&[], 2).is_err() && Picture::grid(&[dark], 0).is_ok());
     }
 
     #[test]

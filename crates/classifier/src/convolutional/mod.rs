@@ -139,13 +139,15 @@ impl ConvolutionalNet {
 }
 
 impl Module for ConvolutionalNet {
+    /// From inputs that track a gradient (of a `Var`), the logits have one of the inputs.
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
         let images = self.images(inputs)?;
         let count = images.dim(0)?;
         let portions = (0..count).step_by(PORTION).map(|first| {
             let portion = images.narrow(0, first, PORTION.min(count - first))?;
             let features = self.layers.iter().try_fold(portion, |below, layer| layer.forward(&below))?;
-            Ok(self.scores(&features.flatten_from(1)?)?.detach())
+            let scores = self.scores(&features.flatten_from(1)?)?;
+            Ok(if inputs.track_op() { scores } else { scores.detach() })
         });
         Tensor::cat(&portions.collect::<Result<Vec<_>>>()?, 0)
     }

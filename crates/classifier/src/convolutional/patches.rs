@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use hebbian_training::Invalid;
 use rayon::prelude::*;
 
-use super::size::{Size, with_values};
+use super::size::{Size, has_kernel, with_values};
 
 /// Patches of `kernel` by `kernel` at stride 1, of images that are mirrored at their outermost pixels, which are not
 /// repeated, by half a kernel on all sides.
@@ -38,7 +38,7 @@ impl Patches {
 
     /// The patches of `images (batch, height, width, channels)`, `(batch · places, values)`.
     pub fn of(&self, images: &Tensor) -> Result<Tensor> {
-        if images.device().is_cpu() { self.by_kernel(images) } else { self.by_graph(images) }
+        if has_kernel(images) { self.by_kernel(images) } else { self.by_graph(images) }
     }
 
     /// The gradient of the images, of which that of their patches is `gradient (batch · places, values)`.

@@ -5,7 +5,7 @@ use hebbian_training::Invalid;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::size::{Size, with_values};
+use super::size::{Size, has_kernel, with_values};
 
 /// How the responses of a layer are pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Pool {
 
     /// What is kept of `maps (batch, height, width, channels)`, as many channels at fewer places.
     pub fn of(&self, maps: &Tensor) -> Result<Tensor> {
-        if maps.device().is_cpu() { self.by_kernel(maps) } else { self.by_graph(maps) }
+        if has_kernel(maps) { self.by_kernel(maps) } else { self.by_graph(maps) }
     }
 
     /// The gradient of the `maps`, of which `pooled` was made and its gradient is `gradient`.

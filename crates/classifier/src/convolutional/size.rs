@@ -43,6 +43,11 @@ impl Size {
     }
 }
 
+/// Whether a kernel of the CPU computes from `maps`. It has no gradient: maps that track one take candle's operations.
+pub(super) fn has_kernel(maps: &Tensor) -> bool {
+    maps.device().is_cpu() && !maps.track_op()
+}
+
 /// What `read` makes of the values of contiguous f32 tensors on the CPU.
 pub(super) fn with_values<T, const N: usize>(
     tensors: [&Tensor; N],
