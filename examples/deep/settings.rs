@@ -173,7 +173,14 @@ impl Default for Settings {
             rule: SoftHebbConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },
             readout: DescentConfig { epochs: 20, ..Default::default() },
-            backprop: DescentConfig { epochs: 3, batch_size: 50, learning_rate: 0.002, ..Default::default() },
+            backprop: DescentConfig {
+                epochs: 3,
+                batch_size: 50,
+                learning_rate: 0.002,
+                // To a quarter after each third.
+                schedule: Schedule::Halving { shares: vec![0.34, 0.35, 0.67, 0.68] },
+                ..Default::default()
+            },
             run: RunSettings::default(),
         }
     }
