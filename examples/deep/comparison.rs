@@ -31,7 +31,10 @@ impl Settings {
                 Series::solid(model.name(), hue, self.accuracy_over_time(session, model, depth))
             });
             let set = if session.data.validation.is_some() { "validation" } else { "test" };
-            let labels = ("seconds, of the filters and of their features too", &*format!("{set} accuracy"));
+            let labels = (
+                "seconds, learning the filters and computing their features included",
+                &*format!("{set} accuracy"),
+            );
             Curves::new(format!("Seconds of training, depth {depth}"), labels, curves).draw()
         });
         Ok(Picture::side_by_side(&panels.collect::<Result<Vec<_>, _>>()?)?)

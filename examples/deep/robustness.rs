@@ -11,7 +11,7 @@ use hebbian_plots::{Curves, Picture, Series};
 use hebbian_training::Generator;
 
 use crate::row_name;
-use crate::settings::{Model, Settings};
+use crate::settings::{Model, RobustnessSettings, Settings};
 
 /// Gives class scores for images.
 type Classifier<'a> = &'a dyn Fn(&Tensor) -> candle_core::Result<Tensor>;
@@ -82,7 +82,7 @@ impl Settings {
         let settings = &self.robustness;
         let all = [
             of(&settings.noise, Disturbance::Noise),
-            of(&settings.occlusion, Disturbance::Occlusion),
+            of(&settings.sides(), Disturbance::Occlusion),
             of(&settings.rotation, Disturbance::Rotation),
             of(&settings.attack, Disturbance::Attack),
         ];
@@ -96,9 +96,10 @@ impl Settings {
         if count == 0 {
             return Ok(None);
         }
+        let sides = settings.sides();
         let ways: [(&str, &str, &[f64], fn(f64) -> Disturbance); 4] = [
             ("Noise", "deviation, of white's distance to black", &settings.noise, Disturbance::Noise),
-            ("A gray square", "side in pixels", &settings.occlusion, Disturbance::Occlusion),
+            ("A gray square", "side in pixels", &sides, Disturbance::Occlusion),
             ("Turned", "degrees", &settings.rotation, Disturbance::Rotation),
             ("Gradient attack", "step, of white's distance to black", &settings.attack, Disturbance::Attack),
         ];
@@ -140,6 +141,12 @@ impl Settings {
             series(label.clone(), hue, points).with_intervals(intervals)
         };
         all.map(curve).collect()
+    }
+}
+
+impl RobustnessSettings {
+    fn sides(&self) -> Vec<f64> {
+        self.occlusion.iter().map(|&side| side as f64).collect()
     }
 }
 

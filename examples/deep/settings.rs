@@ -116,8 +116,7 @@ pub struct RobustnessSettings {
     #[schemars(inner(range(min = 0.0)))]
     pub noise: Vec<f64>,
     /// Sides of a gray square that covers a part of the image, in pixels.
-    #[schemars(inner(range(min = 0.0)))]
-    pub occlusion: Vec<f64>,
+    pub occlusion: Vec<usize>,
     /// Degrees by which an image is turned, to the left or to the right.
     #[schemars(inner(range(min = 0.0, max = 180.0)))]
     pub rotation: Vec<f64>,
@@ -131,7 +130,7 @@ impl Default for RobustnessSettings {
         Self {
             disturbed_images: 500,
             noise: vec![0.2, 0.4, 0.6],
-            occlusion: vec![6.0, 10.0, 14.0],
+            occlusion: vec![6, 10, 14],
             rotation: vec![15.0, 30.0, 45.0],
             attack: vec![0.05, 0.1, 0.2],
         }
@@ -252,7 +251,14 @@ impl Default for Settings {
             rule: SoftHebbConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },
             readout: DescentConfig { epochs: 20, ..Default::default() },
-            backprop: DescentConfig { epochs: 3, batch_size: 50, learning_rate: 0.002, ..Default::default() },
+            backprop: DescentConfig {
+                epochs: 3,
+                batch_size: 50,
+                learning_rate: 0.002,
+                // To a quarter after each third.
+                schedule: Schedule::Halving { shares: vec![0.34, 0.35, 0.67, 0.68] },
+                ..Default::default()
+            },
             krotov_hopfield: KrotovHopfieldSettings::default(),
             robustness: RobustnessSettings::default(),
             run: RunSettings::default(),

@@ -1,5 +1,7 @@
 //! The largest or the mean response of each neighborhood, and what of its gradient comes back.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor, Var};
 use hebbian_training::Invalid;
 use multiversion::multiversion;
@@ -23,7 +25,7 @@ pub struct Pooling {
 /// What of a neighborhood is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolingKind {
-    /// The largest value, the first row by row of equals; what lies beyond the edge never is.
+    /// The largest value, of equals the leftmost and of these the topmost; what lies beyond the edge never is.
     Max,
     /// The mean; what lies beyond the edge counts as 0.
     Average,
@@ -65,17 +67,17 @@ impl Pool {
         }
     }
 
-    /// Folds the columns of each neighborhood, then its rows: the first of equals is then the first row by row. Of a maximum
-    /// the outermost row, repeated, is as good as what lies beyond it, since a neighborhood is wider than its padding.
+    /// Folds the rows of each neighborhood, then its columns. Of a maximum the outermost row, repeated, is as good as what lies
+    /// beyond it, since a neighborhood is wider than its padding.
     fn by_graph(&self, maps: &Tensor) -> Result<Tensor> {
         let Pooling { kind, kernel, padding, .. } = self.pooling;
         if kind == PoolingKind::Max {
             let larger = |most: &Tensor, other: &Tensor| other.gt(most)?.where_cond(other, most);
-            return self.folded(&self.folded(maps, 2, larger)?, 1, larger);
+            return self.folded(&self.folded(maps, 1, larger)?, 2, larger);
         }
         let add = |sum: &Tensor, other: &Tensor| sum + other;
         let padded = maps.pad_with_zeros(1, padding, padding)?.pad_with_zeros(2, padding, padding)?;
-        self.folded(&self.folded(&padded, 2, add)?, 1, add)? / (kernel * kernel) as f64
+        self.folded(&self.folded(&padded, 1, add)?, 2, add)? / (kernel * kernel) as f64
     }
 
     fn folded(
@@ -106,12 +108,14 @@ impl Pool {
         let mut pooled = vec![0f32; batch * self.output.values()];
         with_values([maps], |[maps]| {
             let maps = maps.par_chunks(self.input.values());
-            pooled.par_chunks_mut(self.output.values()).zip(maps).for_each(|(pooled, map)| {
-                match self.pooling.kind {
-                    PoolingKind::Max => largest(self, map, pooled),
-                    PoolingKind::Average => mean(self, map, pooled),
-                }
-            });
+            let pooled = pooled.par_chunks_mut(self.output.values()).zip(maps);
+            pooled.for_each_init(
+                || self.line(),
+                |line, (pooled, map)| match self.pooling.kind {
+                    PoolingKind::Max => largest(self, map, line, pooled),
+                    PoolingKind::Average => mean(self, map, line, pooled),
+                },
+            );
             Ok(())
         })?;
         Tensor::from_vec(pooled, self.output.batch(batch), maps.device())
@@ -123,87 +127,132 @@ impl Pool {
         let mut below = vec![0f32; batch * values];
         with_values([maps, pooled, gradient], |[maps, pooled, gradient]| {
             let above = maps.par_chunks(values).zip(pooled.par_chunks(kept)).zip(gradient.par_chunks(kept));
-            below.par_chunks_mut(values).zip(above).for_each(|(below, ((map, pooled), gradient))| match self
-                .pooling
-                .kind
-            {
-                PoolingKind::Max => to_the_largest(self, map, pooled, gradient, below),
-                PoolingKind::Average => to_all(self, gradient, below),
-            });
+            below.par_chunks_mut(values).zip(above).for_each_init(
+                || [self.line(), self.line()],
+                |lines, (below, ((map, pooled), gradient))| match self.pooling.kind {
+                    PoolingKind::Max => to_the_largest(self, map, pooled, gradient, lines, below),
+                    PoolingKind::Average => to_all(self, gradient, lines, below),
+                },
+            );
             Ok(())
         })?;
         Tensor::from_vec(below, self.input.batch(batch), maps.device())
     }
 
-    /// Of each place of the output, row by row, where the places of its neighborhood that lie in the map begin.
-    fn neighborhoods(&self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
-        let Self { pooling: Pooling { kernel, stride, padding, .. }, input, output } = *self;
-        let within = move |at: usize, side: usize| {
-            (at * stride).saturating_sub(padding)..(at * stride + kernel).saturating_sub(padding).min(side)
-        };
-        let place = move |row: usize, column: usize| (row * input.width + column) * input.channels;
-        (0..output.places()).map(move |at| {
-            let columns = within(at % output.width, input.width);
-            let rows = within(at / output.width, input.height);
-            rows.flat_map(move |row| columns.clone().map(move |column| place(row, column)))
-        })
+    /// Room for a row of the map.
+    fn line(&self) -> Vec<f32> {
+        vec![0f32; self.input.width * self.input.channels]
+    }
+
+    /// The values of the rows of the map that the neighborhoods in this row of the output lie in.
+    fn rows(&self, row: usize) -> Range<usize> {
+        let line = self.input.width * self.input.channels;
+        let rows = self.within(row, self.input.height);
+        rows.start * line..rows.end * line
+    }
+
+    /// The places of a row of the map that the neighborhoods in this column of the output lie in.
+    fn columns(&self, column: usize) -> Range<usize> {
+        let (columns, channels) = (self.within(column, self.input.width), self.input.channels);
+        columns.start * channels..columns.end * channels
+    }
+
+    fn within(&self, at: usize, side: usize) -> Range<usize> {
+        let Pooling { kernel, stride, padding, .. } = self.pooling;
+        (at * stride).saturating_sub(padding)..(at * stride + kernel).saturating_sub(padding).min(side)
+    }
+}
+
+/// Folds rows of equal length into the first of them.
+#[inline(always)]
+fn fold(rows: &[f32], folded: &mut [f32], fold: impl Fn(f32, f32) -> f32) {
+    let (first, others) = rows.split_at(folded.len());
+    folded.copy_from_slice(first);
+    for row in others.chunks_exact(folded.len()) {
+        folded.iter_mut().zip(row).for_each(|(folded, &value)| *folded = fold(*folded, value));
+    }
+}
+
+fn larger(most: f32, value: f32) -> f32 {
+    if value > most { value } else { most }
+}
+
+#[multiversion(targets = "simd")]
+fn largest(pool: &Pool, map: &[f32], line: &mut [f32], pooled: &mut [f32]) {
+    let Size { width, channels, .. } = pool.output;
+    for (row, pooled) in pooled.chunks_exact_mut(width * channels).enumerate() {
+        fold(&map[pool.rows(row)], line, larger);
+        for (column, pooled) in pooled.chunks_exact_mut(channels).enumerate() {
+            fold(&line[pool.columns(column)], pooled, larger);
+        }
     }
 }
 
 #[multiversion(targets = "simd")]
-fn largest(pool: &Pool, map: &[f32], pooled: &mut [f32]) {
-    let channels = pool.input.channels;
-    for (most, mut places) in pooled.chunks_mut(channels).zip(pool.neighborhoods()) {
-        if let Some(first) = places.next() {
-            most.copy_from_slice(&map[first..][..channels]);
-        }
-        for place in places {
-            let values = most.iter_mut().zip(&map[place..][..channels]);
-            values.for_each(|(most, &value)| *most = if value > *most { value } else { *most });
+fn mean(pool: &Pool, map: &[f32], line: &mut [f32], pooled: &mut [f32]) {
+    let Size { width, channels, .. } = pool.output;
+    for (row, pooled) in pooled.chunks_exact_mut(width * channels).enumerate() {
+        fold(&map[pool.rows(row)], line, |sum, value| sum + value);
+        for (column, pooled) in pooled.chunks_exact_mut(channels).enumerate() {
+            fold(&line[pool.columns(column)], pooled, |sum, value| sum + value);
         }
     }
-}
-
-#[multiversion(targets = "simd")]
-fn mean(pool: &Pool, map: &[f32], pooled: &mut [f32]) {
-    let channels = pool.input.channels;
     let share = 1.0 / (pool.pooling.kernel * pool.pooling.kernel) as f32;
-    for (mean, places) in pooled.chunks_mut(channels).zip(pool.neighborhoods()) {
-        mean.fill(0.0);
-        for place in places {
-            mean.iter_mut().zip(&map[place..][..channels]).for_each(|(sum, value)| *sum += value);
+    pooled.iter_mut().for_each(|sum| *sum *= share);
+}
+
+/// Hands each of `gradients` to the first row whose value is the largest of its column; they are 0 then.
+#[inline(always)]
+fn hand_down(rows: &[f32], largest: &[f32], gradients: &mut [f32], below: &mut [f32]) {
+    let size = largest.len();
+    for (below, row) in below.chunks_exact_mut(size).zip(rows.chunks_exact(size)) {
+        let values = row.iter().zip(largest).zip(gradients.iter_mut());
+        for (below, ((value, largest), gradient)) in below.iter_mut().zip(values) {
+            let found = value == largest;
+            *below += if found { *gradient } else { 0.0 };
+            *gradient = if found { 0.0 } else { *gradient };
         }
-        mean.iter_mut().for_each(|sum| *sum *= share);
     }
 }
 
 #[multiversion(targets = "simd")]
-fn to_the_largest(pool: &Pool, map: &[f32], pooled: &[f32], gradient: &[f32], below: &mut [f32]) {
-    let channels = pool.input.channels;
-    // What of the gradient has not found the value that it is of.
+fn to_the_largest(
+    pool: &Pool,
+    map: &[f32],
+    pooled: &[f32],
+    gradient: &[f32],
+    [line, of_line]: &mut [Vec<f32>; 2],
+    below: &mut [f32],
+) {
+    let Size { width, channels, .. } = pool.output;
     let mut left = vec![0f32; channels];
-    let above = pooled.chunks(channels).zip(gradient.chunks(channels));
-    for ((pooled, gradient), places) in above.zip(pool.neighborhoods()) {
-        left.copy_from_slice(gradient);
-        for place in places {
-            let values = map[place..][..channels].iter().zip(pooled).zip(&mut left);
-            for (below, ((value, most), left)) in below[place..][..channels].iter_mut().zip(values) {
-                let found = value == most;
-                *below += if found { *left } else { 0.0 };
-                *left = if found { 0.0 } else { *left };
+    let rows = pooled.chunks_exact(width * channels).zip(gradient.chunks_exact(width * channels));
+    for (row, (pooled, gradient)) in rows.enumerate() {
+        fold(&map[pool.rows(row)], line, larger);
+        of_line.fill(0.0);
+        let columns = pooled.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for (column, (pooled, gradient)) in columns.enumerate() {
+            left.copy_from_slice(gradient);
+            let columns = pool.columns(column);
+            hand_down(&line[columns.clone()], pooled, &mut left, &mut of_line[columns]);
+        }
+        hand_down(&map[pool.rows(row)], line, of_line, &mut below[pool.rows(row)]);
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn to_all(pool: &Pool, gradient: &[f32], [of_line, _]: &mut [Vec<f32>; 2], below: &mut [f32]) {
+    let Size { width, channels, .. } = pool.output;
+    let share = 1.0 / (pool.pooling.kernel * pool.pooling.kernel) as f32;
+    for (row, gradient) in gradient.chunks_exact(width * channels).enumerate() {
+        of_line.fill(0.0);
+        for (column, gradient) in gradient.chunks_exact(channels).enumerate() {
+            for sums in of_line[pool.columns(column)].chunks_exact_mut(channels) {
+                sums.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += share * gradient);
             }
         }
-    }
-}
-
-#[multiversion(targets = "simd")]
-fn to_all(pool: &Pool, gradient: &[f32], below: &mut [f32]) {
-    let channels = pool.input.channels;
-    let share = 1.0 / (pool.pooling.kernel * pool.pooling.kernel) as f32;
-    for (gradient, places) in gradient.chunks(channels).zip(pool.neighborhoods()) {
-        for place in places {
-            let below = below[place..][..channels].iter_mut();
-            below.zip(gradient).for_each(|(below, gradient)| *below += share * gradient);
+        for below in below[pool.rows(row)].chunks_exact_mut(of_line.len()) {
+            below.iter_mut().zip(&*of_line).for_each(|(below, gradient)| *below += gradient);
         }
     }
 }
