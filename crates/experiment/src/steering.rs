@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// How to run an experiment.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "How to run")]
 pub struct Steering {
     /// TOML file with settings, in the tables that stand in brackets here; flags win over it
@@ -19,6 +19,12 @@ pub struct Steering {
     /// Go on with the run in the folder, exactly as if it had not stopped
     #[arg(long)]
     pub resume: bool,
+
+    /// Within an epoch, write a checkpoint to resume from when the last is this old; 0: after every step
+    ///
+    /// Each epoch ends with one too.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub checkpoint_seconds: u64,
 
     /// Print the table only
     #[arg(long)]
