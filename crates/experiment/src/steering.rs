@@ -38,3 +38,17 @@ pub struct Steering {
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 }
+
+impl Default for Steering {
+    fn default() -> Self {
+        Self {
+            config: None,
+            out: None,
+            resume: false,
+            checkpoint_seconds: 60,
+            quiet: false,
+            tensorboard: false,
+            trace: None,
+        }
+    }
+}

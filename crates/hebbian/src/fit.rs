@@ -355,7 +355,7 @@ fn check_inputs(inputs: &Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KrotovHopfield, KrotovHopfieldConfig, Rule};
+    use crate::{KrotovHopfield, KrotovHopfieldConfig, Measured, Rule};
     use candle_core::Device;
 
     const CONFIG: FitConfig =

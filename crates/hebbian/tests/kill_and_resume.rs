@@ -17,7 +17,9 @@ fn config(in_order: bool) -> FitConfig {
 }
 
 /// All bits of a state, by name.
-fn bits(state: State) -> Result<Vec<(String, Vec<u32>)>> {
+type Bits = Vec<(String, Vec<u32>)>;
+
+fn bits(state: State) -> Result<Bits> {
     let values = state.into_iter().map(|(name, tensor)| {
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         Ok((name, values.into_iter().map(f32::to_bits).collect()))
@@ -49,7 +51,7 @@ fn seen(event: &Event<'_, dyn LearningRule>) -> Option<Seen> {
 }
 
 /// Goes on with `fit` to its end: what each epoch was like, and what the rule has learned.
-fn finish(mut fit: Fit, case: &mut Case) -> Result<(Vec<Seen>, Vec<(String, Vec<u32>)>)> {
+fn finish(mut fit: Fit, case: &mut Case) -> Result<(Vec<Seen>, Bits)> {
     let mut epochs = Vec::new();
     let mut watch = |event: &Event<'_, dyn LearningRule>| {
         epochs.extend(seen(event));

@@ -182,7 +182,7 @@ fn check_that_a_training_goes_on(
             let model = Model::new(Box::new(copy)).map(|model| model.with_training(training));
             model.and_then(|model| model.with_readout(&readout(8)?)?.save(&path)).unwrap();
             // What is loaded and saved again loses nothing of it.
-            load(&path).and_then(|model| Ok(model.save(&path)?)).unwrap();
+            load(&path).unwrap().save(&path).unwrap();
         }
         Ok(())
     };
