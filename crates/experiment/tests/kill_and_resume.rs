@@ -122,12 +122,21 @@ fn run(out: &Path, resume: bool, killed_after: usize) -> Result<()> {
     session.learn_watched(key, &mut fit, &mut rule, Means { sum: 0.0, killed_after })
 }
 
-/// What a run left: its film, its checkpoint, and its metrics without their seconds.
-fn left(out: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec<Map<String, Value>>)> {
+/// What a run left.
+#[derive(PartialEq)]
+struct Left {
+    film: Vec<u8>,
+    checkpoint: Vec<u8>,
+    /// The lines of its metrics, without seconds.
+    lines: Vec<Map<String, Value>>,
+}
+
+fn left(out: &Path) -> Result<Left> {
     let lines = fs::read_to_string(out.join("metrics.jsonl"))?;
     let mut lines = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Map<_, _>>, _>>()?;
     lines.iter_mut().for_each(|line| drop(line.remove("seconds")));
-    Ok((fs::read(out.join("film.gif"))?, fs::read(out.join("checkpoint.safetensors"))?, lines))
+    let checkpoint = fs::read(out.join("checkpoint.safetensors"))?;
+    Ok(Left { film: fs::read(out.join("film.gif"))?, checkpoint, lines })
 }
 
 /// How many epochs and steps are behind the checkpoint in the middle of an epoch.
@@ -143,8 +152,8 @@ fn a_run_killed_after_any_step_leaves_what_it_would_have_left() -> Result<()> {
     let whole = folder.path().join("whole");
     run(&whole, false, STEPS)?;
     let expected = left(&whole)?;
-    let records = expected.2.iter().filter_map(|line| line["means"].as_array()).flatten().count();
-    assert_eq!((expected.2.len(), records), (EPOCHS, STEPS / 3));
+    let records = expected.lines.iter().filter_map(|line| line["means"].as_array()).flatten().count();
+    assert_eq!((expected.lines.len(), records), (EPOCHS, STEPS / 3));
     for killed_after in 1..STEPS {
         let out = folder.path().join(format!("killed-{killed_after}"));
         run(&out, false, killed_after).unwrap_err();
