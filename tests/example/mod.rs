@@ -213,11 +213,13 @@ pub fn checkpoint(out: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(out.join("checkpoint.safetensors"))?)
 }
 
-fn without_times(mut object: Value) -> Value {
-    if let Some(fields) = object.as_object_mut() {
+/// A value without the fields, however deep, that are named for seconds.
+fn without_times(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
         fields.retain(|name, _| !name.contains("second"));
+        fields.values_mut().for_each(|field| *field = without_times(field.take()));
     }
-    object
+    value
 }
 
 /// The rows of a run's `results.json`, without seconds and what is measured per second.

@@ -20,9 +20,7 @@ pub struct Steering {
     #[arg(long)]
     pub resume: bool,
 
-    /// Within an epoch, write a checkpoint to resume from when the last is this old; 0: after every step
-    ///
-    /// Each epoch ends with one too.
+    /// Seconds from one checkpoint to the next within an epoch, which ends with one too; 0: one after every step
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub checkpoint_seconds: u64,
 
