@@ -109,6 +109,11 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
 }
 
 #[test]
+fn a_run_that_was_killed_within_an_epoch_ends_as_one_that_was_not() -> Result<()> {
+    EXAMPLE.check_that_killing_within_an_epoch_makes_no_difference(&[2, 15, 27])
+}
+
+#[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
         (&["--winners=65"], &["--winners is 65", "1 to units (64)"]),

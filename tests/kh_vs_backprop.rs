@@ -204,6 +204,11 @@ fn resuming_from_a_checkpoint_of_another_rule_or_shape_is_refused() -> Result<()
 }
 
 #[test]
+fn a_run_that_was_killed_within_an_epoch_ends_as_one_that_was_not() -> Result<()> {
+    EXAMPLE.check_that_killing_within_an_epoch_makes_no_difference(&[5, 30])
+}
+
+#[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
         (&["--units=0"], &["--units is 0", "allowed: at least 2"]),

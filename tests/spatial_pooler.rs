@@ -83,6 +83,11 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() -> Result<()> {
 }
 
 #[test]
+fn a_run_that_was_killed_within_an_epoch_ends_as_one_that_was_not() -> Result<()> {
+    EXAMPLE.check_that_killing_within_an_epoch_makes_no_difference(&[5, 35])
+}
+
+#[test]
 fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
     EXAMPLE.check_refusals(&[
         (&["--units=100,200"], &["--units is 100,200", "at least 1"]),

@@ -90,10 +90,13 @@ impl Settings {
             Model::RandomPatches => self.take_patches(&session.data, seed, &mut stack)?,
             _ => {
                 let steps = config.epochs * (session.data.train.len() / config.batch_size);
-                let mut watch = session.is_primary(key).then(|| Watch::new(self.depths(), steps));
-                session.learn(key, &mut fit, &mut stack, |event, line| {
-                    watch.as_mut().map_or(Ok(()), |watch| watch.observe(event, line))
-                })?;
+                match session.is_primary(key) {
+                    true => {
+                        let watch = Watch::new(&stack, self.depths(), steps)?;
+                        session.learn_watched(key, &mut fit, &mut stack, watch)?;
+                    }
+                    false => session.learn(key, &mut fit, &mut stack, |_, _| Ok(()))?,
+                }
             }
         }
         for (name, depth) in names.iter().zip(1..) {

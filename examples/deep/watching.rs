@@ -1,11 +1,12 @@
 //! What is watched of a network while it learns: how long its filters are, and how evenly they win.
 
-use anyhow::{Context, Result, bail};
-use candle_core::Tensor;
-use hebbian::{Event, KrotovHopfield, LearningRule, SoftHebb, Stack};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use hebbian::{Event, ImageSize, KrotovHopfield, LearningRule, SoftHebb, Stack};
 use hebbian_experiment::codes::{entropy_bits, wins};
-use hebbian_experiment::{Phase, RunKey, Session};
+use hebbian_experiment::{Phase, RunKey, Session, Watcher};
 use hebbian_plots::{Curves, Picture, Series};
+use hebbian_training::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -42,25 +43,45 @@ struct LayerRecord {
 pub struct Watch {
     /// Steps from one record to the next.
     every: usize,
-    /// Of each layer, what won in each step since the last record. It stays on the device until the next.
-    winners: Vec<Vec<Tensor>>,
+    layers: Vec<Wins>,
+}
+
+/// The wins of one layer's filters since the last record.
+struct Wins {
+    /// What the filters give for an image.
+    output: ImageSize,
+    /// What won in each step, a filter at a place. It stays on the device until it is asked for.
+    winners: Vec<Tensor>,
+    /// How often each filter won in the steps before a kill.
+    before: Vec<usize>,
 }
 
 impl Watch {
-    /// Of a training of so many `steps` in all.
-    pub fn new(depths: usize, steps: usize) -> Self {
-        Self { every: steps.div_ceil(RECORDS).max(1), winners: vec![Vec::new(); depths] }
+    /// Of the `stack` in a training of so many `steps` in all.
+    pub fn new(stack: &Stack, depths: usize, steps: usize) -> Result<Self> {
+        let layers = (1..=depths).map(|depth| Ok(Wins::none(filters(stack, depth)?.0.output())));
+        Ok(Self { every: steps.div_ceil(RECORDS).max(1), layers: layers.collect::<Result<_>>()? })
     }
 
-    /// Adds the records of an epoch to its `line` of the metrics.
-    pub fn observe(&mut self, event: &Event<'_, Stack>, line: &mut Map<String, Value>) -> Result<()> {
+    fn record(&mut self, step: usize, stack: &Stack) -> Result<Record> {
+        let layers = (1..).zip(&self.layers);
+        let layers = layers.map(|(depth, wins)| layer_record(stack, depth, &wins.count()?));
+        let layers = layers.collect::<Result<_>>()?;
+        self.layers.iter_mut().for_each(Wins::forget);
+        Ok(Record { step, layers })
+    }
+}
+
+/// Adds the records of an epoch to its line of the metrics.
+impl Watcher<Stack> for Watch {
+    fn observe(&mut self, event: &Event<'_, Stack>, line: &mut Map<String, Value>) -> Result<()> {
         if event.epoch_report().is_some() {
             // A run that goes on from here has not seen them either.
-            self.winners.iter_mut().for_each(Vec::clear);
+            self.layers.iter_mut().for_each(Wins::forget);
             return Ok(());
         }
-        for (depth, winners) in (1..).zip(&mut self.winners) {
-            winners.extend(event.rule.winners(filters(event.rule, depth)?.1).cloned());
+        for (depth, wins) in (1..).zip(&mut self.layers) {
+            wins.winners.extend(event.rule.winners(filters(event.rule, depth)?.1).cloned());
         }
         let step = event.fit.step();
         if step == 1 || step.is_multiple_of(self.every) {
@@ -70,21 +91,63 @@ impl Watch {
         Ok(())
     }
 
-    fn record(&mut self, step: usize, stack: &Stack) -> Result<Record> {
-        let layers = (1..).zip(&mut self.winners);
-        let layers = layers.map(|(depth, winners)| layer_record(stack, depth, std::mem::take(winners)));
-        Ok(Record { step, layers: layers.collect::<Result<_>>()? })
+    /// The wins since the last record, `(filters)` u32 for each depth.
+    fn state(&self) -> Result<State> {
+        let named = (1..).zip(&self.layers).map(|(depth, wins)| {
+            let counts = wins.count()?.into_iter().map(u32::try_from).collect::<Result<Vec<_>, _>>()?;
+            Ok((wins_at(depth), Tensor::new(counts, &Device::Cpu)?))
+        });
+        named.collect()
+    }
+
+    fn restore(&mut self, state: State) -> Result<()> {
+        for (depth, wins) in (1..).zip(&mut self.layers) {
+            let name = wins_at(depth);
+            let before =
+                state.get(&name).with_context(|| format!("there is no `{name}`"))?.to_vec1::<u32>()?;
+            let filters = wins.output.channels;
+            ensure!(before.len() == filters, "`{name}` is of {} filters of {filters}", before.len());
+            *wins = Wins {
+                before: before.into_iter().map(|wins| wins as usize).collect(),
+                ..Wins::none(wins.output)
+            };
+        }
+        Ok(())
     }
 }
 
-fn layer_record(stack: &Stack, depth: usize, winners: Vec<Tensor>) -> Result<LayerRecord> {
+fn wins_at(depth: usize) -> String {
+    format!("wins.{depth}")
+}
+
+impl Wins {
+    fn none(output: ImageSize) -> Self {
+        Self { output, winners: Vec::new(), before: vec![0; output.channels] }
+    }
+
+    /// How often each filter won.
+    fn count(&self) -> Result<Vec<usize>> {
+        let mut counts = self.before.clone();
+        for winners in &self.winners {
+            let at_places = wins(winners, self.output.values())?;
+            for (count, places) in counts.iter_mut().zip(at_places.chunks(self.output.positions())) {
+                *count += places.iter().sum::<usize>();
+            }
+        }
+        Ok(counts)
+    }
+
+    fn forget(&mut self) {
+        self.winners.clear();
+        self.before.fill(0);
+    }
+}
+
+/// The filters of a layer that won so often each.
+fn layer_record(stack: &Stack, depth: usize, wins: &[usize]) -> Result<LayerRecord> {
     let (convolution, _) = filters(stack, depth)?;
     let lengths = lengths(convolution.rule())?.to_vec1::<f32>()?;
     let lengths: Vec<f64> = lengths.into_iter().map(f64::from).collect();
-    let output = convolution.output();
-    // A winner is a filter at a place.
-    let wins = wins(&Tensor::cat(&winners, 0)?, output.values())?;
-    let wins: Vec<usize> = wins.chunks(output.positions()).map(|places| places.iter().sum()).collect();
     Ok(LayerRecord {
         filters: lengths.len(),
         shortest: lengths.iter().copied().fold(f64::INFINITY, f64::min),
@@ -92,7 +155,7 @@ fn layer_record(stack: &Stack, depth: usize, winners: Vec<Tensor>) -> Result<Lay
         longest: lengths.iter().copied().fold(0.0, f64::max),
         converged: lengths.iter().filter(|&length| (length - 1.0).abs() < CLOSE).count(),
         // The entropy of a single filter is 0, whatever it is a share of.
-        entropy: entropy_bits(&wins) / (lengths.len() as f64).log2().max(1.0),
+        entropy: entropy_bits(wins) / (lengths.len() as f64).log2().max(1.0),
     })
 }
 

@@ -6,13 +6,11 @@ use anyhow::Result;
 use candle_core::Tensor;
 use hebbian::{LearningRule, SpatialPooler};
 use hebbian_classifier::{Labeled, SparseBinary};
-use hebbian_experiment::codes::{entropy_bits, idle, quantiles};
+use hebbian_experiment::codes::{entropy_bits, idle};
 use hebbian_experiment::{Data, Row};
-use serde_json::{Map, Value, json};
 
 /// Images encoded at once.
 const PORTION: usize = 1000;
-const QUANTILES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 /// The codes of all three sets.
 pub struct Codes {
@@ -65,20 +63,4 @@ pub fn record(pooler: &mut SpatialPooler, inputs: &Tensor) -> Result<SparseBinar
         codes.push_indices(&pooler.learn(&portion)?.winners()?.clone())?;
     }
     Ok(codes)
-}
-
-/// Mean share of an input's active columns that were active before too.
-pub fn stability(before: &SparseBinary, now: &SparseBinary) -> f64 {
-    let share = |(before, now): (&[u32], &[u32])| {
-        let kept = now.iter().filter(|column| before.binary_search(column).is_ok()).count();
-        kept as f64 / now.len().max(1) as f64
-    };
-    before.rows().zip(now.rows()).map(share).sum::<f64>() / now.len() as f64
-}
-
-/// Adds quantiles of the columns' duty cycles and boosts to the epoch's line of the metrics.
-pub fn duty_cycles(pooler: &SpatialPooler, line: &mut Map<String, Value>) -> Result<()> {
-    line.insert("activity_quantiles".to_owned(), json!(quantiles(&pooler.activity()?, &QUANTILES)?));
-    line.insert("boost_quantiles".to_owned(), json!(quantiles(&pooler.boosts()?, &QUANTILES)?));
-    Ok(())
 }

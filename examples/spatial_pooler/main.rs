@@ -4,6 +4,7 @@
 mod codes;
 mod pictures;
 mod settings;
+mod stability;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,18 +20,18 @@ use hebbian_experiment::{
 };
 use hebbian_model::Preprocess;
 use hebbian_training::Generator;
-use serde_json::json;
 
-use codes::{Codes, duty_cycles, encode, record, stability};
+use codes::{Codes, encode, record};
 use pictures::{overlaps, permanences};
 use settings::Settings;
+use stability::Stability;
 
 const RAW_PIXELS: &str = "raw-pixels";
 const UNTRAINED: &str = "untrained-pooler";
 const UNBOOSTED: &str = "unboosted-pooler";
 const PICTURES: [&str; 5] = ["weights.png", "overlaps.png", "duty_cycles.png", "stability.png", "film.gif"];
 
-/// Images whose codes are compared between epochs.
+/// Images whose codes are compared between epochs, at most.
 const PROBES: usize = 1000;
 
 impl Experiment for Settings {
@@ -113,16 +114,8 @@ impl Settings {
         let mut pooler = self.drawn(session, key.seed, config)?;
         let probes = session.data.inputs().narrow(0, 0, PROBES.min(session.data.train.len()))?;
         let mut fit = session.begin(key, &mut pooler, &self.fit)?;
-        let mut before = encode(&pooler, &probes)?;
-        session.learn(key, &mut fit, &mut pooler, |event, line| {
-            if event.epoch_report().is_some() {
-                let now = encode(event.rule, &probes)?;
-                line.insert("stability".to_owned(), json!(stability(&before, &now)));
-                duty_cycles(event.rule, line)?;
-                before = now;
-            }
-            Ok(())
-        })?;
+        let watch = Stability::new(&pooler, probes)?;
+        session.learn_watched(key, &mut fit, &mut pooler, watch)?;
         let recorded = self
             .codes
             .record_while_learning

@@ -11,6 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use hebbian_training::{Checkpoint, Training};
 use serde_json::Value;
 
 /// The name of an example and the flags that make it small.
@@ -69,25 +71,43 @@ impl Example<'_> {
             let out = folder.path().join(format!("killed-{lines}"));
             self.kill_after(&out, *lines)?;
             self.succeed(&out, &["--resume"])?;
-            for file in reproducible_files(&whole)? {
-                let same = fs::read(out.join(&file))? == fs::read(whole.join(&file))?;
-                ensure!(same, "{} differs, killed after {lines} lines", file.display());
-            }
-            assert_eq!(test_accuracies(&out)?, test_accuracies(&whole)?);
-            assert_eq!(metrics_lines(&out)?, metrics_lines(&whole)?);
+            check_same(&out, &whole).with_context(|| format!("killed after {lines} lines"))?;
         }
         Ok(())
     }
 
+    /// Kills a small run in the middle of an epoch, each time after so many steps of what its folder's checkpoint is of, and
+    /// goes on with it; compares what it ends with to a run that was not killed.
+    pub fn check_that_killing_within_an_epoch_makes_no_difference(&self, steps: &[usize]) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (whole, out) = (folder.path().join("whole"), folder.path().join("killed"));
+        self.succeed(&whole, &[])?;
+        let mut within = 0;
+        for (kill, &steps) in steps.iter().enumerate() {
+            let resume: &[&str] = if kill > 0 { &["--resume"] } else { &[] };
+            self.kill_when(&out, &[&["--checkpoint-seconds=0"], resume].concat(), || {
+                training(&out).is_some_and(|training| training.under_way.is_some() && training.step >= steps)
+            })?;
+            within += usize::from(training(&out).is_some_and(|training| training.under_way.is_some()));
+        }
+        ensure!(within > 0, "no kill came in the middle of an epoch");
+        self.succeed(&out, &["--resume"])?;
+        check_same(&out, &whole)
+    }
+
     /// Starts a small run and kills it as soon as `metrics.jsonl` has `lines` lines.
     fn kill_after(&self, out: &Path, lines: usize) -> Result<()> {
-        let mut command = self.command();
-        command.args(self.small).arg("--out").arg(out).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn()?;
         let metrics = out.join("metrics.jsonl");
+        self.kill_when(out, &[], || fs::read_to_string(&metrics).unwrap_or_default().lines().count() >= lines)
+    }
+
+    /// Starts a small run and kills it as soon as `is_time`.
+    fn kill_when(&self, out: &Path, flags: &[&str], is_time: impl Fn() -> bool) -> Result<()> {
+        let mut command = self.command();
+        command.args(self.small).arg("--out").arg(out).args(flags);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         while child.try_wait()?.is_none() {
-            let written = fs::read_to_string(&metrics).unwrap_or_default();
-            if written.lines().count() >= lines {
+            if is_time() {
                 child.kill()?;
                 child.wait()?;
                 break;
@@ -96,6 +116,22 @@ impl Example<'_> {
         }
         Ok(())
     }
+}
+
+/// What the checkpoint in a run's folder says of its training.
+fn training(out: &Path) -> Option<Training> {
+    Checkpoint::load(&out.join("checkpoint.safetensors"), &Device::Cpu).ok()?.metadata.training
+}
+
+/// Checks that a run left what another did, but for times.
+fn check_same(out: &Path, whole: &Path) -> Result<()> {
+    for file in reproducible_files(whole)? {
+        let same = fs::read(out.join(&file))? == fs::read(whole.join(&file))?;
+        ensure!(same, "{} differs", file.display());
+    }
+    ensure!(rows_without_times(out)? == rows_without_times(whole)?, "the results differ");
+    ensure!(metrics_without_times(out)? == metrics_without_times(whole)?, "the metrics differ");
+    Ok(())
 }
 
 /// The names of a run's checkpoint, pictures and films, without the pictures that draw seconds.
@@ -176,6 +212,26 @@ pub fn test_accuracies(out: &Path) -> Result<Vec<Value>> {
 /// The bytes of a run's checkpoint.
 pub fn checkpoint(out: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(out.join("checkpoint.safetensors"))?)
+}
+
+/// A value without the fields, however deep, that are named for seconds.
+fn without_times(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !name.contains("second"));
+        fields.values_mut().for_each(|field| *field = without_times(field.take()));
+    }
+    value
+}
+
+/// The rows of a run's `results.json`, without seconds and what is measured per second.
+fn rows_without_times(out: &Path) -> Result<Vec<Value>> {
+    Ok(results(out)?.0.into_iter().map(without_times).collect())
+}
+
+/// The lines of a run's metrics, without seconds.
+fn metrics_without_times(out: &Path) -> Result<Vec<Value>> {
+    let text = fs::read_to_string(out.join("metrics.jsonl"))?;
+    text.lines().map(|line| Ok(without_times(serde_json::from_str(line)?))).collect()
 }
 
 /// How many epochs a run's metrics hold.

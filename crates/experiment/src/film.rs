@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use hebbian::{Ended, Event, LearningRule};
+use hebbian::LearningRule;
 use hebbian_plots::{Film, ReceptiveFields, Scale};
-use hebbian_training::{Observer, replace_file};
-
-use crate::learning::plain;
+use hebbian_training::replace_file;
 
 /// Frames of a film beside its first.
 const FRAMES: usize = 50;
 const FRAME_TIME: Duration = Duration::from_millis(150);
 const WIDTH: usize = 600;
 
-/// Adds a frame every so many steps, and writes the film when an epoch ends, before its checkpoint: the file is a whole
-/// film at every moment, and holds all that a resumed run needs.
+/// Adds a frame every so many steps, and writes the film before each checkpoint: the file is a whole film at every moment,
+/// and holds all that a resumed run needs.
 pub(crate) struct FilmRecorder {
     path: PathBuf,
     film: Film,
@@ -59,7 +57,16 @@ impl FilmRecorder {
         Ok(self.film.push(&fields.draw()?)?)
     }
 
-    fn write(&mut self) -> Result<()> {
+    /// Sees `rule` after `step` steps.
+    pub(crate) fn step<R: LearningRule>(&mut self, rule: &R, step: usize) -> Result<()> {
+        match self.frames_after(step) > self.frames_after(step - 1) {
+            true => self.record(rule, step),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes the film, if there is more of it than was written.
+    pub(crate) fn write(&mut self) -> Result<()> {
         if self.written < self.film.len() {
             replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())?;
             self.written = self.film.len();
@@ -81,16 +88,4 @@ pub fn receptive_fields(rule: &dyn LearningRule, image: (usize, usize)) -> Resul
     let pixels = weights.reshape((units, channels, inputs / channels))?.transpose(1, 2)?.contiguous()?;
     let side = (inputs / channels).isqrt();
     Ok((pixels.flatten_from(1)?, (side, side)))
-}
-
-impl<R: LearningRule> Observer<Event<'_, R>> for FilmRecorder {
-    fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
-        let step = event.fit.step();
-        let done = match event.ended {
-            Ended::Epoch(_) => self.write(),
-            _ if self.frames_after(step) > self.frames_after(step - 1) => self.record(event.rule, step),
-            _ => Ok(()),
-        };
-        done.map_err(plain)
-    }
 }

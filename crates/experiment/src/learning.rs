@@ -1,17 +1,22 @@
 //! What a run keeps of a rule that learns: metrics, the progress bar, the film and the checkpoint.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Error;
-use hebbian::{Event, Fit, FitConfig, LearningRule, Measured, Report};
+use hebbian::{Ended, Event, Fit, FitConfig, LearningRule, Measured, Report};
 use hebbian_datasets::ImageShape;
 use hebbian_model::{Description, Model};
 use hebbian_training::{Checkpoint, Observer};
 use serde_json::{Map, Value, json};
 
 use crate::film::FilmRecorder;
+use crate::watcher::{Forgetful, Watcher};
 use crate::{LearningBar, Metric, Metrics, Phase, RunKey, Session, Subject};
+
+/// Under which a checkpoint holds the tensors of a watcher.
+const NOTES: &str = "notes";
 
 impl<D: Subject> Session<D> {
     /// The training of `rule`, from its checkpoint if there is one: `rule` then takes over the checkpoint's state.
@@ -28,7 +33,8 @@ impl<D: Subject> Session<D> {
     /// Goes on with `fit` to its end, on the session's inputs.
     ///
     /// `watch` sees `rule` after each step and each epoch. It may add to the epoch's line of the metrics, which goes to
-    /// disk with the epoch: what a picture needs of the epochs before a kill belongs there.
+    /// disk with the epoch: what a picture needs of the epochs before a kill belongs there. What must remember more than the
+    /// line from step to step is a [`Watcher`], see [`learn_watched`](Self::learn_watched).
     pub fn learn<R: LearningRule>(
         &mut self,
         key: RunKey<'_>,
@@ -36,10 +42,22 @@ impl<D: Subject> Session<D> {
         rule: &mut R,
         watch: impl FnMut(&Event<'_, R>, &mut Map<String, Value>) -> Result<()>,
     ) -> Result<()> {
+        self.learn_watched(key, fit, rule, Forgetful(watch))
+    }
+
+    /// As [`learn`](Self::learn), seen by a `watcher` that remembers something from step to step.
+    pub fn learn_watched<R: LearningRule>(
+        &mut self,
+        key: RunKey<'_>,
+        fit: &mut Fit,
+        rule: &mut R,
+        mut watcher: impl Watcher<R>,
+    ) -> Result<()> {
         let (done, config) = (fit.epoch(), fit.config().clone());
         if done == config.epochs {
             return Ok(());
         }
+        let line = self.take_up(key, fit, &mut watcher)?;
         self.metrics.retain(|metric| !metric.is_of(key, Phase::Learn) || metric.epoch <= done)?;
         let steps = config.epochs * (self.data.inputs().dim(0)? / config.batch_size);
         let film = self.is_primary(key).then(|| {
@@ -49,11 +67,13 @@ impl<D: Subject> Session<D> {
         let name = format!("{}: learn", key.name);
         let mut recorder = Recorder {
             key,
-            watch,
-            line: Map::new(),
+            watcher,
+            line,
             bar: self.progress.learning(&name, (steps, config.epochs), fit.step()),
             film: film.transpose()?,
             checkpoint: self.checkpoint_path(key),
+            every: self.checkpoint_every,
+            saved: Instant::now(),
             image: self.image()?,
             metrics: &mut self.metrics,
         };
@@ -62,9 +82,37 @@ impl<D: Subject> Session<D> {
         Ok(())
     }
 
+    /// Gives `watcher` back what it knew of the epoch under way in `fit`, and returns what it had added to the epoch's line.
+    fn take_up<R>(
+        &self,
+        key: RunKey<'_>,
+        fit: &Fit,
+        watcher: &mut impl Watcher<R>,
+    ) -> Result<Map<String, Value>> {
+        if fit.epoch_step() == 0 {
+            return Ok(Map::new());
+        }
+        let path = self.checkpoint_path(key);
+        let checkpoint = Checkpoint::load(&path, &self.device)?;
+        let place = || path.display().to_string();
+        let step = checkpoint.metadata.training.as_ref().map(|training| training.step);
+        ensure!(
+            step == Some(fit.step()),
+            "{} is not of step {}, where the training stands",
+            place(),
+            fit.step()
+        );
+        watcher.restore(checkpoint.part(NOTES)).with_context(place)?;
+        match checkpoint.metadata.notes {
+            None => Ok(Map::new()),
+            Some(Value::Object(line)) => Ok(line),
+            Some(_) => bail!("{}: its notes are no line of metrics", place()),
+        }
+    }
+
     /// What `rule` has learned in `fit` as a model of the session's images, to be completed and saved.
     pub fn model(&self, rule: impl LearningRule, fit: &Fit) -> Result<Model> {
-        Ok(Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()))
+        Ok(Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()?))
     }
 
     /// The shape of what is learned from.
@@ -75,15 +123,19 @@ impl<D: Subject> Session<D> {
     }
 }
 
-/// Watches a rule learn. The checkpoint is written last: what else was written for an epoch is never behind it.
+/// Watches a rule learn. The checkpoint is written last: what else was written is never behind it.
 struct Recorder<'a, W> {
     key: RunKey<'a>,
-    watch: W,
+    watcher: W,
     /// What the metrics will say of the epoch that runs.
     line: Map<String, Value>,
     bar: LearningBar,
     film: Option<FilmRecorder>,
     checkpoint: PathBuf,
+    /// How old the checkpoint becomes within an epoch.
+    every: Duration,
+    /// When it was written.
+    saved: Instant,
     image: ImageShape,
     metrics: &'a mut Metrics,
 }
@@ -95,44 +147,60 @@ impl<W> Recorder<'_, W> {
         let mut line = std::mem::take(&mut self.line);
         line.insert("learning_rate_factor".into(), json!(fit.factor()));
         for (name, Measured { mean, largest }) in &report.measures {
-            line.insert((*name).into(), json!(mean));
+            line.insert(name.clone(), json!(mean));
             line.insert(format!("{name}_max"), json!(largest));
         }
         if let Some(idle) = report.idle_units() {
             line.insert("idle_units".into(), json!(idle));
         }
-        self.metrics.push(Metric::of(self.key, Phase::Learn, epoch, report.seconds, line))
+        self.metrics.push(Metric::of(self.key, Phase::Learn, epoch, report.seconds, line))?;
+        self.metrics.sync()
     }
-}
 
-impl<R, W> Observer<Event<'_, R>> for Recorder<'_, W>
-where
-    R: LearningRule,
-    W: FnMut(&Event<'_, R>, &mut Map<String, Value>) -> Result<()>,
-{
-    fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
-        (self.watch)(event, &mut self.line).map_err(plain)?;
-        match event.epoch_report() {
-            Some(report) => {
-                self.finish_epoch(event.fit, event.rule.learning_rate(), report).map_err(plain)?
-            }
-            None => self.bar.step(),
-        }
+    /// Writes the film, and then the checkpoint with all else that is known of the epoch under way.
+    fn save<R: LearningRule>(&mut self, fit: &Fit, rule: &R) -> Result<()>
+    where
+        W: Watcher<R>,
+    {
         if let Some(film) = &mut self.film {
-            film.observe(event)?;
+            film.write()?;
         }
-        match event.epoch_report() {
-            Some(_) => Ok(checkpoint(event.fit, event.rule, self.image)?.save(&self.checkpoint)?),
-            None => Ok(()),
+        let mut checkpoint = fit.checkpoint(rule)?;
+        Description::of_images(self.image).write(&mut checkpoint);
+        if fit.epoch_step() > 0 {
+            checkpoint.add(NOTES, self.watcher.state()?);
+            checkpoint.metadata.notes = (!self.line.is_empty()).then(|| Value::Object(self.line.clone()));
         }
+        checkpoint.save(&self.checkpoint)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn see<R: LearningRule>(&mut self, event: &Event<'_, R>) -> Result<()>
+    where
+        W: Watcher<R>,
+    {
+        self.watcher.observe(event, &mut self.line)?;
+        match event.ended {
+            Ended::Step(_) => {
+                self.bar.step();
+                if let Some(film) = &mut self.film {
+                    film.step(event.rule, event.fit.step())?;
+                }
+            }
+            Ended::Epoch(report) => self.finish_epoch(event.fit, event.rule.learning_rate(), report)?,
+        }
+        if event.epoch_report().is_some() || self.saved.elapsed() >= self.every {
+            self.save(event.fit, event.rule)?;
+        }
+        Ok(())
     }
 }
 
-/// What `rule` has learned in `fit`, and what images it takes.
-fn checkpoint<R: LearningRule>(fit: &Fit, rule: &R, image: ImageShape) -> candle_core::Result<Checkpoint> {
-    let mut checkpoint = fit.checkpoint(rule)?;
-    Description::of_images(image).write(&mut checkpoint);
-    Ok(checkpoint)
+impl<R: LearningRule, W: Watcher<R>> Observer<Event<'_, R>> for Recorder<'_, W> {
+    fn observe(&mut self, event: &Event<'_, R>) -> candle_core::Result<()> {
+        self.see(event).map_err(plain)
+    }
 }
 
 /// Observers speak candle's errors; the chain becomes one message.

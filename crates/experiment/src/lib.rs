@@ -66,6 +66,7 @@ mod steering;
 mod tensorboard;
 mod trace;
 mod trained;
+mod watcher;
 
 pub use answer::Answer;
 pub use data::{Data, Subject, dataset, dataset_named, split};
@@ -84,3 +85,4 @@ pub use session::Session;
 pub use settings::{DataSettings, DatasetName, RunSettings, check_batches};
 pub use steering::Steering;
 pub use trained::TrainedFrom;
+pub use watcher::Watcher;

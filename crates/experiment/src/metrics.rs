@@ -86,6 +86,11 @@ impl Metrics {
         Ok(())
     }
 
+    /// Waits until all lines are where not even a power cut takes them: what is written after them may rely on them.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().with_context(|| self.path.display().to_string())
+    }
+
     /// The epochs of one model in one phase, in order.
     pub fn of(&self, key: RunKey<'_>, phase: Phase) -> impl Iterator<Item = &Metric> {
         self.all.iter().filter(move |metric| metric.is_of(key, phase))

@@ -134,7 +134,7 @@ mod tests {
         let measured = Measured { mean: 12.5, largest: 20.0 };
         let report = Report {
             wins: Some(vec![3, 0, 1, 4]),
-            measures: vec![("largest_update", measured)],
+            measures: vec![("largest_update".to_owned(), measured)],
             ..Report::default()
         };
         let told = describe((3, 300), Some(0.04), &report);

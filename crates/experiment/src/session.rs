@@ -1,6 +1,7 @@
 //! One run of an experiment: its device, its data, and the folder that it fills.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
@@ -21,6 +22,7 @@ pub struct Session<D = Data> {
     pub metrics: Metrics,
     pub(crate) progress: Progress,
     pub(crate) folder: RunFolder,
+    pub(crate) checkpoint_every: Duration,
     primary: (u64, String),
 }
 
@@ -47,7 +49,8 @@ impl<D: Subject> Session<D> {
             progress.say(format!("device {}: {reason}", device_name(&device)));
         }
         let primary = (settings.seed, primary.to_owned());
-        Ok(Self { device, data, metrics, progress, folder, primary })
+        let checkpoint_every = Duration::from_secs(steering.checkpoint_seconds);
+        Ok(Self { device, data, metrics, progress, folder, checkpoint_every, primary })
     }
 
     /// Whether this is the model and seed that the folder's checkpoint and pictures are of.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// How to run an experiment.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "How to run")]
 pub struct Steering {
     /// TOML file with settings, in the tables that stand in brackets here; flags win over it
@@ -20,6 +20,10 @@ pub struct Steering {
     #[arg(long)]
     pub resume: bool,
 
+    /// Seconds from one checkpoint to the next within an epoch, which ends with one too; 0: one after every step
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub checkpoint_seconds: u64,
+
     /// Print the table only
     #[arg(long)]
     pub quiet: bool,
@@ -31,4 +35,18 @@ pub struct Steering {
     /// Write a timeline for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+}
+
+impl Default for Steering {
+    fn default() -> Self {
+        Self {
+            config: None,
+            out: None,
+            resume: false,
+            checkpoint_seconds: 60,
+            quiet: false,
+            tensorboard: false,
+            trace: None,
+        }
+    }
 }

@@ -23,18 +23,18 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::{DType, Result, Tensor, bail};
 use hebbian_training::{
     Batches, Checkpoint, Generator, Invalid, Metadata, Observer, Parameters, Progress, Schedule, Training,
-    all_finite,
+    UnderWay, all_finite,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Registry;
+use crate::report::{Report, Tally};
 use crate::rule::{Learned, LearningRule, check_finite};
 
 /// How long and in what batches a rule learns.
@@ -71,14 +71,17 @@ impl Parameters for FitConfig {
 /// The observers of a training.
 pub type Observers<'o, R> = [&'o mut dyn for<'a> Observer<Event<'a, R>>];
 
-/// The training of one rule: where it stands between two epochs.
+/// The training of one rule, and where it stands: after so many epochs, and so many steps of the next.
 #[derive(Clone, Debug)]
 pub struct Fit {
     config: FitConfig,
+    /// As it stood when the epoch began.
     shuffles: Generator,
     epoch: usize,
     step: usize,
     factor: f64,
+    /// What was measured in the epoch under way.
+    tally: Tally,
 }
 
 /// Something that observers may want to see.
@@ -110,49 +113,12 @@ impl<R: ?Sized> Event<'_, R> {
     }
 }
 
-/// One epoch in numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// What its steps measured, by the names of [`Learned::measures`] and in their order.
-    pub measures: Vec<(&'static str, Measured)>,
-    /// How often each unit won, `(units)`; none for a rule without winners.
-    pub wins: Option<Vec<u32>>,
-    /// Wall time of the epoch's steps, in seconds, without the time of the observers.
-    pub seconds: f64,
-}
-
-/// One measure over the steps of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
-    /// The mean.
-    pub mean: f32,
-    /// The largest.
-    pub largest: f32,
-}
-
-impl Report {
-    /// What was measured under `name`.
-    pub fn measure(&self, name: &str) -> Option<Measured> {
-        self.measures.iter().find(|(known, _)| *known == name).map(|(_, measured)| *measured)
-    }
-
-    /// How many units did not win once.
-    pub fn idle_units(&self) -> Option<usize> {
-        Some(self.wins.as_ref()?.iter().filter(|&&wins| wins == 0).count())
-    }
-
-    /// The share of the units that won at least once.
-    pub fn share_that_won(&self) -> Option<f64> {
-        let units = self.wins.as_ref()?.len().max(1);
-        Some(1.0 - self.idle_units()? as f64 / units as f64)
-    }
-}
-
 impl Fit {
     /// A training that has not begun; `seed` seeds the shuffles.
     pub fn new(config: FitConfig, seed: u64) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, shuffles: Generator::new(seed, "shuffle"), epoch: 0, step: 0, factor: 1.0 })
+        let shuffles = Generator::new(seed, "shuffle");
+        Ok(Self { config, shuffles, epoch: 0, step: 0, factor: 1.0, tally: Tally::default() })
     }
 
     /// The training that `checkpoint` was taken from, to go on exactly as if it had not stopped; `rule` takes over
@@ -178,8 +144,9 @@ impl Fit {
         same("config", config.to_string(), rule.config().to_string())?;
         same("fit", training.fit.to_string(), serde_json::json!(fresh.config).to_string())?;
         same("seed", training.generator.seed.to_string(), seed.to_string())?;
+        let fit = fresh.at(training)?;
         rule.restore(checkpoint.part("rule"))?;
-        Ok(fresh.at(training))
+        Ok(fit)
     }
 
     /// The training that `checkpoint` was taken from and its rule, one of the `registry`, with nothing else to be known.
@@ -190,14 +157,23 @@ impl Fit {
         let training = training_of(checkpoint)?;
         let config = FitConfig::deserialize(&training.fit)
             .map_err(|error| candle_core::Error::msg(format!("the checkpoint's fit: {error}")))?;
-        let fit = Self::new(config, training.generator.seed)?.at(training);
+        let fit = Self::new(config, training.generator.seed)?.at(training)?;
         Ok((fit, registry.from_checkpoint(checkpoint)?))
     }
 
     /// The same training where it stood once.
-    fn at(self, training: &Training) -> Self {
-        let &Training { generator, epoch, step, .. } = training;
-        Self { shuffles: Generator::at(generator), epoch, step, ..self }
+    fn at(self, training: &Training) -> Result<Self> {
+        let &Training { generator, epoch, step, ref under_way, .. } = training;
+        let tally = under_way.as_ref().map(Tally::at).transpose()?.unwrap_or_default();
+        let fit = Self { shuffles: Generator::at(generator), epoch, step, tally, ..self };
+        // The step before this one was the last of the epoch before, unless one is under way.
+        let before = if fit.epoch_step() > 0 { epoch } else { epoch.saturating_sub(1) };
+        let factor = if step > 0 { fit.factor_at(before, step - 1) } else { 1.0 };
+        Ok(Self { factor, ..fit })
+    }
+
+    fn factor_at(&self, epoch: usize, step: usize) -> f64 {
+        self.config.schedule.factor(Progress { epoch, epochs: self.config.epochs, step })
     }
 
     /// Epochs finished.
@@ -215,15 +191,21 @@ impl Fit {
         self.step
     }
 
+    /// Steps taken in the epoch under way; 0 between two epochs.
+    pub fn epoch_step(&self) -> usize {
+        self.tally.steps()
+    }
+
     /// How long and in what batches.
     pub fn config(&self) -> &FitConfig {
         &self.config
     }
 
-    /// Runs the epochs that are left over `inputs (examples, inputs)` and shows each step and epoch to the observers.
+    /// Runs what is left of the epochs over `inputs (examples, inputs)` and shows each step and epoch to the observers. Where an
+    /// observer stopped it, it goes on with the step after.
     ///
-    /// The inputs are checked once; nothing is read from the device until an epoch ends. Before its very first step the
-    /// rule may [`prepare`](LearningRule::prepare).
+    /// The inputs are checked once; nothing is read from the device until an epoch ends or an observer asks for a checkpoint.
+    /// Before its very first step the rule may [`prepare`](LearningRule::prepare).
     pub fn run<R: LearningRule + ?Sized>(
         &mut self,
         rule: &mut R,
@@ -244,7 +226,6 @@ impl Fit {
         }
         while self.epoch < self.config.epochs {
             let report = self.run_epoch(rule, inputs, observers)?;
-            self.epoch += 1;
             self.tell(observers, rule, Ended::Epoch(&report))?;
         }
         Ok(())
@@ -262,57 +243,90 @@ impl Fit {
         observers: &mut Observers<'_, R>,
     ) -> Result<Report> {
         let _span = tracing::info_span!("epoch", epoch = self.epoch).entered();
-        let mut seconds = 0.0;
-        rule.begin_epoch(self.epoch, inputs)?;
-        let mut tally = Tally::default();
         let (examples, size) = (inputs.dim(0)?, self.config.batch_size);
+        let mut shuffles = self.shuffles.clone();
         let batches = match self.config.in_order {
             true => Batches::in_order(examples, size),
-            false => Batches::shuffled(&mut self.shuffles, examples, size),
+            false => Batches::shuffled(&mut shuffles, examples, size),
         };
-        for indices in batches.indices(inputs.device())? {
-            let progress = Progress { epoch: self.epoch, epochs: self.config.epochs, step: self.step };
-            self.factor = self.config.schedule.factor(progress);
-            rule.set_rate_scale(self.factor);
-            let _span = tracing::debug_span!("step").entered();
-            let begin = Instant::now();
-            let learned = rule.learn(&inputs.index_select(&indices?, 0)?);
-            let learned = learned.map_err(|error| self.place(error))?;
-            tally.add(&learned)?;
-            self.step += 1;
-            seconds += begin.elapsed().as_secs_f64();
+        match self.epoch_step() {
+            0 => rule.begin_epoch(self.epoch, inputs)?,
+            _ => self.rejoin_epoch(rule, inputs, batches.len())?,
+        }
+        for indices in batches.indices(inputs.device())?.skip(self.epoch_step()) {
+            let learned = self.learn(rule, &inputs.index_select(&indices?, 0)?)?;
             self.tell(observers, &*rule, Ended::Step(&learned))?;
         }
         let begin = Instant::now();
-        let mut report = tally.read(batches.len())?;
-        if let Some((name, _)) = report.measures.iter().find(|(_, measured)| !measured.mean.is_finite()) {
+        let mut sums = self.sums()?;
+        sums.seconds += begin.elapsed().as_secs_f64();
+        self.shuffles = shuffles;
+        self.epoch += 1;
+        self.tally = Tally::default();
+        Ok(sums.into())
+    }
+
+    /// Prepares `rule`, which stands in the middle of an epoch of so many `steps`, for the next of them. What it set up when
+    /// the epoch began and does not save, it sets up again; all that it saves stays as it is.
+    fn rejoin_epoch<R: LearningRule + ?Sized>(
+        &mut self,
+        rule: &mut R,
+        inputs: &Tensor,
+        steps: usize,
+    ) -> Result<()> {
+        let taken = self.epoch_step();
+        if taken > steps {
             bail!(
-                "epoch {}: {name} was not finite in a step; the rule has learned nothing since before it",
-                self.epoch + 1
+                "{taken} steps of the epoch were taken, but with these inputs it has {steps}: they are others"
             );
         }
-        report.seconds = seconds + begin.elapsed().as_secs_f64();
-        Ok(report)
+        self.tally.move_to(inputs.device())?;
+        let state = rule.state()?;
+        rule.begin_epoch(self.epoch, inputs)?;
+        rule.restore(state)?;
+        rule.set_rate_scale(self.factor);
+        Ok(())
+    }
+
+    /// Lets `rule` learn from one batch.
+    fn learn<R: LearningRule + ?Sized>(&mut self, rule: &mut R, batch: &Tensor) -> Result<Learned> {
+        self.factor = self.factor_at(self.epoch, self.step);
+        rule.set_rate_scale(self.factor);
+        let _span = tracing::debug_span!("step").entered();
+        let begin = Instant::now();
+        let learned = rule.learn(batch).map_err(|error| self.place(error))?;
+        self.tally.add(&learned)?;
+        self.step += 1;
+        self.tally.add_seconds(begin.elapsed().as_secs_f64());
+        Ok(learned)
     }
 
     fn place(&self, error: candle_core::Error) -> candle_core::Error {
         candle_core::Error::msg(format!("epoch {}, step {}: {error}", self.epoch + 1, self.step + 1))
     }
 
+    /// What was measured so far in the epoch under way.
+    fn sums(&self) -> Result<UnderWay> {
+        let named = |error| candle_core::Error::msg(format!("epoch {}: {error}", self.epoch + 1));
+        self.tally.read().map_err(named)
+    }
+
     /// Where the training stands: what a checkpoint of its rule must say for the training to go on.
-    pub fn training(&self) -> Training {
-        Training {
+    pub fn training(&self) -> Result<Training> {
+        Ok(Training {
             fit: serde_json::json!(self.config),
             epoch: self.epoch,
             step: self.step,
             generator: self.shuffles.state(),
-        }
+            under_way: (self.epoch_step() > 0).then(|| self.sums()).transpose()?,
+        })
     }
 
-    /// All that is needed to go on from here, between two epochs.
+    /// All that is needed to go on from here, to the bit: after an epoch, or after any step of one.
     pub fn checkpoint<R: LearningRule + ?Sized>(&self, rule: &R) -> Result<Checkpoint> {
+        let training = self.training()?;
         let mut checkpoint = Checkpoint::new(rule.name(), rule.config(), rule.state()?);
-        checkpoint.metadata.training = Some(self.training());
+        checkpoint.metadata.training = Some(training);
         Ok(checkpoint)
     }
 }
@@ -338,70 +352,10 @@ fn check_inputs(inputs: &Tensor) -> Result<()> {
     Err(error)
 }
 
-/// Sums over the steps of an epoch, kept on the device.
-#[derive(Default)]
-struct Tally {
-    measures: Vec<(&'static str, Sum)>,
-    wins: Option<Tensor>,
-}
-
-/// One measure, the steps so far.
-struct Sum {
-    total: Tensor,
-    largest: Tensor,
-}
-
-impl Tally {
-    fn add(&mut self, learned: &Learned) -> Result<()> {
-        for (name, value) in &learned.measures {
-            match self.measures.iter_mut().find(|(known, _)| known == name) {
-                Some((_, sum)) => {
-                    *sum = Sum { total: (&sum.total + value)?, largest: sum.largest.maximum(value)? };
-                }
-                None => self.measures.push((*name, Sum { total: value.clone(), largest: value.clone() })),
-            }
-        }
-        let Some(winners) = &learned.winners else { return Ok(()) };
-        let winners = winners.flatten_all()?;
-        let wins = match self.wins.take() {
-            Some(wins) => wins,
-            None => Tensor::zeros(learned.output.dim(1)?, DType::U32, winners.device())?,
-        };
-        self.wins = Some(wins.index_add(&winners, &winners.ones_like()?, 0)?);
-        Ok(())
-    }
-
-    fn read(&self, steps: usize) -> Result<Report> {
-        let measures = self.measures.iter().map(|(name, Sum { total, largest })| {
-            let mean = total.to_scalar::<f32>()? / steps as f32;
-            Ok((*name, Measured { mean, largest: largest.to_scalar()? }))
-        });
-        let wins = self.wins.as_ref().map(Tensor::to_vec1).transpose()?;
-        Ok(Report { measures: measures.collect::<Result<_>>()?, wins, seconds: 0.0 })
-    }
-}
-
-/// The observer that keeps a checkpoint on disk up to date.
-///
-/// Put it last: what the others wrote for an epoch is then never behind the checkpoint.
-pub struct SaveCheckpoint {
-    /// The file, replaced at the end of each epoch.
-    pub path: PathBuf,
-}
-
-impl<R: LearningRule + ?Sized> Observer<Event<'_, R>> for SaveCheckpoint {
-    fn observe(&mut self, event: &Event<'_, R>) -> Result<()> {
-        match event.ended {
-            Ended::Epoch(_) => Ok(event.fit.checkpoint(event.rule)?.save(&self.path)?),
-            Ended::Step(_) => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KrotovHopfield, KrotovHopfieldConfig, Rule};
+    use crate::{KrotovHopfield, KrotovHopfieldConfig, Measured, Rule};
     use candle_core::Device;
 
     const CONFIG: FitConfig =
@@ -431,6 +385,19 @@ mod tests {
         };
         Fit::new(CONFIG, 4)?.run(&mut rule, &inputs()?, &mut [&mut keep])?;
         Ok((checkpoints, rule))
+    }
+
+    /// The checkpoint after the second step of the second epoch.
+    fn in_the_second_epoch() -> Result<Checkpoint> {
+        let mut taken = None;
+        let mut take = |event: &Event<'_, KrotovHopfield>| {
+            if event.fit.step() == 7 {
+                taken = Some(event.fit.checkpoint(event.rule)?);
+            }
+            Ok(())
+        };
+        Fit::new(CONFIG, 4)?.run(&mut rule()?, &inputs()?, &mut [&mut take])?;
+        Ok(taken.expect("there are 15 steps"))
     }
 
     #[test]
@@ -468,6 +435,60 @@ mod tests {
             assert_eq!((fit.epoch(), fit.step()), (3, 15));
             assert_eq!(weights(&resumed)?, weights(&whole)?);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_fit_says_where_within_the_epoch_it_stands_and_what_rate_it_learned_with_last() -> Result<()> {
+        let checkpoint = in_the_second_epoch()?;
+        let fit = Fit::resume(CONFIG, 4, &mut rule()?, &checkpoint)?;
+        assert_eq!((fit.epoch(), fit.epoch_step(), fit.step()), (1, 2, 7));
+        assert_eq!(fit.factor(), 1.0 - 1.0 / 3.0);
+        let (checkpoints, _) = whole_run()?;
+        let fit = Fit::resume(CONFIG, 4, &mut rule()?, &checkpoints[1])?;
+        assert_eq!((fit.epoch(), fit.epoch_step(), fit.step()), (2, 0, 10));
+        assert_eq!(fit.factor(), 1.0 - 1.0 / 3.0);
+        assert_eq!((Fit::new(CONFIG, 4)?.factor(), Fit::new(CONFIG, 4)?.epoch_step()), (1.0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_that_an_observer_stopped_goes_on_with_the_step_after_it() -> Result<()> {
+        let (_, whole) = whole_run()?;
+        let (mut rule, mut fit) = (rule()?, Fit::new(CONFIG, 4)?);
+        let mut steps = 0;
+        let mut stop = |event: &Event<'_, KrotovHopfield>| match event.fit.step() {
+            step if step.is_multiple_of(2) => bail!("stopped"),
+            _ => Ok(()),
+        };
+        while fit.run(&mut rule, &inputs()?, &mut [&mut stop]).is_err() {
+            steps += 1;
+        }
+        // Seven times within an epoch, and once more after the tenth step, which is the last of one.
+        assert_eq!((steps, fit.step()), (8, 15));
+        assert_eq!(weights(&rule)?, weights(&whole)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_from_within_an_epoch_that_cannot_be_true_is_refused() -> Result<()> {
+        let mut checkpoint = in_the_second_epoch()?;
+        let refusal = |checkpoint: &Checkpoint| {
+            let mut rule = rule()?;
+            let fit = Fit::resume(CONFIG, 4, &mut rule, checkpoint);
+            let refused = fit.and_then(|mut fit| fit.run(&mut rule, &inputs()?, &mut [])).unwrap_err();
+            Result::Ok(refused.to_string().lines().next().unwrap_or_default().to_owned())
+        };
+        fn under_way(checkpoint: &mut Checkpoint) -> Option<&mut UnderWay> {
+            checkpoint.metadata.training.as_mut()?.under_way.as_mut()
+        }
+        let sums = under_way(&mut checkpoint).expect("an epoch is under way");
+        sums.wins = Some(vec![1; 3]);
+        let refused = refusal(&checkpoint)?;
+        assert_eq!(refused, "the wins of 3 units were counted so far, and the rule has 8");
+        under_way(&mut checkpoint).expect("an epoch is under way").step = 6;
+        let refused = refusal(&checkpoint)?;
+        assert!(refused.starts_with("6 steps of the epoch were taken, but with these inputs it has 5"));
         Ok(())
     }
 

@@ -6,8 +6,10 @@ pub mod golden;
 mod layers;
 pub mod ops;
 pub mod registry;
+mod report;
 pub mod rule;
 mod rules;
+mod save_checkpoint;
 
 pub use hebbian_training::Parameters;
 pub use layers::{convolution, fixed, interleaved, mirrored, pooling, power, stack, standardize, triangle};
@@ -15,7 +17,7 @@ pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, s
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use convolution::{Convolution, ConvolutionConfig, PatchNorm};
-pub use fit::{Ended, Event, Fit, FitConfig, Measured, Observers, Report, SaveCheckpoint};
+pub use fit::{Ended, Event, Fit, FitConfig, Observers};
 pub use fixed::{Fixed, FixedLayer};
 pub use foldiak::{Foldiak, FoldiakConfig, Init, Settling};
 pub use interleaved::{Interleaved, InterleavedConfig};
@@ -28,7 +30,9 @@ pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use pooling::{Pool, Pooling, PoolingConfig};
 pub use power::{Power, PowerConfig};
 pub use registry::Registry;
+pub use report::{Measured, Report};
 pub use rule::{Composite, Learned, LearningRule, Rule, check_finite, check_state};
+pub use save_checkpoint::SaveCheckpoint;
 pub use soft_hebb::{SoftHebb, SoftHebbConfig, SoftHebbInit};
 pub use spatial_pooler::{BoostToward, PotentialPool, SpatialPooler, SpatialPoolerConfig, Starved};
 pub use stack::{Learning, Stack, StackConfig, StackedRule};

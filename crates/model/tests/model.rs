@@ -162,31 +162,43 @@ fn without_a_readout_nothing_is_lost_and_no_class_is_known() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_training_goes_on_from_a_models_file_to_the_same_bits() -> Result<()> {
+/// Trains to the end, and saves a model when `is_the_moment`, from which the training goes on to the same bits.
+fn check_that_a_training_goes_on(
+    is_the_moment: impl Fn(&hebbian::Event<'_, KrotovHopfield>) -> bool,
+    stands_at: (usize, usize),
+) -> Result<()> {
     let (_folder, path) = file();
     let config = FitConfig { epochs: 4, batch_size: 10, ..Default::default() };
     let inputs = Preprocess::Scale.apply(&images()?, &CPU)?;
     let mut whole = krotov_hopfield()?;
     let mut saved = false;
     let mut save = |event: &hebbian::Event<'_, KrotovHopfield>| -> candle_core::Result<()> {
-        if event.epoch_report().is_some() && !std::mem::replace(&mut saved, true) {
+        if is_the_moment(event) && !std::mem::replace(&mut saved, true) {
             let copy = KrotovHopfield::from_state(
                 KrotovHopfieldConfig { units: 8, k: 2, ..Default::default() },
                 event.rule.state()?,
             )?;
-            let model = Model::new(Box::new(copy)).map(|model| model.with_training(event.fit.training()));
+            let training = event.fit.training()?;
+            let model = Model::new(Box::new(copy)).map(|model| model.with_training(training));
             model.and_then(|model| model.with_readout(&readout(8)?)?.save(&path)).unwrap();
+            // What is loaded and saved again loses nothing of it.
+            load(&path).unwrap().save(&path).unwrap();
         }
         Ok(())
     };
     Fit::new(config.clone(), 3)?.run(&mut whole, &inputs, &mut [&mut save])?;
     let mut resumed = krotov_hopfield()?;
     let mut fit = Fit::resume(config, 3, &mut resumed, &Checkpoint::load(&path, &CPU)?)?;
-    assert_eq!(fit.epoch(), 1);
+    assert_eq!((fit.epoch(), fit.epoch_step()), stands_at);
     fit.run(&mut resumed, &inputs, &mut [])?;
     assert_eq!(resumed.weights()?.to_vec2::<f32>()?, whole.weights()?.to_vec2::<f32>()?);
     Ok(())
+}
+
+#[test]
+fn a_training_goes_on_from_a_models_file_to_the_same_bits() -> Result<()> {
+    check_that_a_training_goes_on(|event| event.epoch_report().is_some(), (1, 0))?;
+    check_that_a_training_goes_on(|event| event.fit.epoch() == 1 && event.fit.epoch_step() == 1, (1, 1))
 }
 
 #[test]

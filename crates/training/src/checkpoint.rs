@@ -32,7 +32,8 @@ pub struct Checkpoint {
     pub tensors: State,
 }
 
-/// All that a checkpoint says beside its tensors. No times, paths, devices or thread counts: equal runs give equal bytes.
+/// All that a checkpoint says beside its tensors. No paths, devices or thread counts, and no times but
+/// [`UnderWay::seconds`]: equal runs give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
@@ -53,9 +54,14 @@ pub struct Metadata {
     /// writes and reads it; a training has no use for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Value>,
+    /// What those who watch a training must know again to go on watching in the middle of an epoch, such as the line of
+    /// metrics that is not finished; their tensors lie under `notes`. Whoever watches writes and reads it; a training has no
+    /// use for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Value>,
 }
 
-/// Where a training stands between two epochs: what it takes to go on exactly.
+/// Where a training stands: what it takes to go on exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
@@ -65,8 +71,39 @@ pub struct Training {
     pub epoch: usize,
     /// Steps taken.
     pub step: usize,
-    /// Where the generator of the shuffles stands.
+    /// Where the generator of the shuffles stood when the epoch began: it draws the same order of the inputs again.
     pub generator: GeneratorState,
+    /// How far the epoch has come; none between two epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<UnderWay>,
+}
+
+/// An epoch that has begun and not ended: what its report must know of the steps behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnderWay {
+    /// Steps taken in it.
+    pub step: usize,
+    /// Wall time of these steps, in seconds. It is the one time in a checkpoint, since the epoch's report would lack it
+    /// otherwise; it is gone when the epoch ends.
+    pub seconds: f64,
+    /// What they measured.
+    pub measures: Vec<RunningMeasure>,
+    /// How often each unit won in them, `(units)`; none for a rule without winners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wins: Option<Vec<u32>>,
+}
+
+/// One measure over the steps of an epoch so far. Its numbers are f32: what is written of an f64 comes back to the bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningMeasure {
+    /// Its name, `largest_update`.
+    pub name: String,
+    /// The sum.
+    pub total: f64,
+    /// The largest.
+    pub largest: f64,
 }
 
 /// Why a checkpoint was not written or read. Each names the file.
@@ -106,6 +143,7 @@ impl Checkpoint {
             training: None,
             bits: BTreeMap::new(),
             model: None,
+            notes: None,
         };
         let mut checkpoint = Self { metadata, tensors: State::new() };
         checkpoint.add("rule", state);
@@ -228,7 +266,18 @@ mod tests {
             epoch: 2,
             step: 1200,
             generator: Generator::new(u64::MAX, "shuffle").state(),
+            under_way: Some(UnderWay {
+                step: 17,
+                seconds: 0.1 + 0.2,
+                measures: vec![RunningMeasure {
+                    name: "largest_update".into(),
+                    total: f64::from(0.1f32),
+                    largest: f64::from(f32::MIN_POSITIVE),
+                }],
+                wins: Some(vec![0, u32::MAX]),
+            }),
         });
+        checkpoint.metadata.notes = Some(serde_json::json!({"watched": [1.0 / 3.0]}));
         checkpoint.metadata.model = Some(serde_json::json!({"image": [2, 2, 1]}));
         checkpoint
     }
@@ -274,6 +323,22 @@ mod tests {
         small.metadata.bits.insert("rule.weights".into(), 4);
         let refused = small.save(&path).unwrap_err().to_string();
         assert!(refused.contains("tensor `rule.weights` holds"), "{refused}");
+    }
+
+    #[test]
+    fn a_checkpoint_from_before_an_epoch_could_be_under_way_is_loaded_and_one_between_two_epochs_is_written_like_it()
+     {
+        let mut between = checkpoint();
+        between.metadata.notes = None;
+        between.metadata.training.as_mut().unwrap().under_way = None;
+        let written = serde_json::to_string(&between.metadata).unwrap();
+        assert_eq!(
+            written,
+            "{\"format\":2,\"rule\":\"krotov-hopfield\",\"config\":{\"p\":2.5,\"units\":3},\"training\":{\"fit\":{\"epochs\":20},\
+             \"epoch\":2,\"step\":1200,\"generator\":{\"seed\":18446744073709551615,\"stream\":5151100648028894894,\
+             \"position\":0}},\"model\":{\"image\":[2,2,1]}}"
+        );
+        assert_eq!(parse_metadata(&written).unwrap(), between.metadata);
     }
 
     #[test]

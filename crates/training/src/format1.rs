@@ -61,8 +61,8 @@ pub(crate) fn upgraded(metadata: Value) -> serde_json::Result<Metadata> {
         }
     }
     let model = (!model.is_empty()).then_some(Value::Object(model));
-    let training = Some(Training { fit, epoch, step, generator });
-    Ok(Metadata { format: FORMAT, rule, config, training, bits, model })
+    let training = Some(Training { fit, epoch, step, generator, under_way: None });
+    Ok(Metadata { format: FORMAT, rule, config, training, bits, model, notes: None })
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub mod schema;
 pub mod settings;
 
 pub use batches::Batches;
-pub use checkpoint::{Checkpoint, CheckpointError, FORMAT, Metadata, State, Training};
+pub use checkpoint::{
+    Checkpoint, CheckpointError, FORMAT, Metadata, RunningMeasure, State, Training, UnderWay,
+};
 pub use durable::replace_file;
 pub use finite::all_finite;
 pub use invalid::Invalid;

@@ -51,14 +51,14 @@ fn stack(learning: Learning) -> Result<Stack> {
 }
 
 fn train_to_the_end<R: LearningRule>(rule: &mut R, inputs: &Tensor, path: &Path) -> Result<Vec<u8>> {
-    let mut save = SaveCheckpoint { path: path.to_owned() };
+    let mut save = SaveCheckpoint::new(path);
     Fit::new(fit_config(), 3)?.run(rule, inputs, &mut [&mut save])?;
     Ok(std::fs::read(path)?)
 }
 
 /// Stops the training at the end of its third epoch as a kill would, right after its checkpoint was written.
 fn train_until_killed<R: LearningRule>(rule: &mut R, inputs: &Tensor, path: &Path) -> Result<()> {
-    let mut save = SaveCheckpoint { path: path.to_owned() };
+    let mut save = SaveCheckpoint::new(path);
     let mut kill = |event: &Event<'_, R>| match event.epoch_report() {
         Some(_) if event.fit.epoch() == 3 => candle_core::bail!("killed"),
         _ => Ok(()),
@@ -71,7 +71,7 @@ fn train_until_killed<R: LearningRule>(rule: &mut R, inputs: &Tensor, path: &Pat
 fn resume(inputs: &Tensor, path: &Path) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::load(path, &Device::Cpu)?;
     let (mut fit, mut rule) = Fit::from_checkpoint(&checkpoint, &registry())?;
-    let mut save = SaveCheckpoint { path: path.to_owned() };
+    let mut save = SaveCheckpoint::new(path);
     fit.run(&mut *rule, inputs, &mut [&mut save])?;
     Ok(std::fs::read(path)?)
 }

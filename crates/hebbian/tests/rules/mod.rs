@@ -22,10 +22,12 @@ pub struct Case {
 }
 
 impl Case {
+    #[allow(dead_code)]
     pub fn batch(&self, step: usize) -> Result<Tensor> {
         self.inputs.narrow(0, step * BATCH, BATCH)
     }
 
+    #[allow(dead_code)]
     pub fn step(&mut self, step: usize) -> Result<Learned> {
         let batch = self.batch(step)?;
         let learned = self.rule.learn(&batch);
