@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use example::{Example, results};
-use hebbian::{Convolution, Registry, SoftHebb, Stack};
+use hebbian::{Convolution, Mirrored, Registry, SoftHebb, Stack};
 use hebbian_datasets::{Dataset, SplitSizes};
 use hebbian_model::Model;
 use serde_json::Value;
@@ -27,6 +27,7 @@ const EXAMPLE: Example = Example {
         "--readout-learning-rate=0.003",
         "--backprop-epochs=3",
         "--backprop-batch-size=10",
+        "--disturbed-images=40",
     ],
 };
 
@@ -44,6 +45,7 @@ fn each_depth_is_read_out_beside_the_hard_competition_filters_that_learned_nothi
     for names in [
         ["soft-hebb, depth 1", "soft-hebb, depth 2"],
         ["hard-wta, depth 1", "hard-wta, depth 2"],
+        ["krotov-hopfield, depth 1", "krotov-hopfield, depth 2"],
         ["random, depth 1", "random, depth 2"],
         ["random-patches, depth 1", "random-patches, depth 2"],
         ["backprop, depth 1", "backprop, depth 2"],
@@ -60,11 +62,31 @@ fn each_depth_is_read_out_beside_the_hard_competition_filters_that_learned_nothi
     {
         assert!(row["learn_epochs"] == 3 && row["learn_seconds"].is_f64(), "{row}");
     }
-    let pictures = ["weights", "learning", "patches", "accuracy", "time", "confusion"];
+    for row in &rows {
+        // As the first 40 images are, and in four ways, each to three degrees.
+        let shares = row.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("accuracy_"));
+        let shares: Vec<f64> = shares.filter_map(|(_, share)| share.as_f64()).collect();
+        assert!(shares.len() == 13 && shares.iter().all(|share| (0.0..=1.0).contains(share)), "{row}");
+        let share = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
+        assert!(share("accuracy_attack_0.2") < share("accuracy_undisturbed"), "{row}");
+    }
+    let pictures = ["weights", "learning", "patches", "accuracy", "time", "confusion", "robustness"];
     for png in pictures.map(|name| format!("{name}.png")) {
         assert!(fs::read(out.join(&png))?.starts_with(b"\x89PNG"), "{png}");
     }
     assert!(fs::read(out.join("film.gif"))?.starts_with(b"GIF89a"));
+    Ok(())
+}
+
+#[test]
+fn a_network_of_krotov_and_hopfields_filters_is_drawn_saved_and_not_disturbed_when_nothing_is_asked_for()
+-> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    EXAMPLE.succeed(&out, &["--models=krotov-hopfield", "--mirrored", "--disturbed-images=0"])?;
+    assert!(!out.join("robustness.png").exists());
+    let model = Model::load(&out.join("checkpoint.safetensors"), &Registry::builtin(), &Device::Cpu)?;
+    assert!(model.rule().downcast_ref::<Mirrored>().is_some());
     Ok(())
 }
 
@@ -168,8 +190,8 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--pools=max:4:2:1,middle:2:2:0"], &["--pools", "max or average:KERNEL:STRIDE:PADDING"]),
         (&["--pools=max:4:2:1,max:2:2:2"], &["padding = 2", "less than a neighborhood"]),
         (&["--readout-pools=max:4:2:1,average:4:2:1"], &["--readout-pools is average:4:2:1", "max:4:2:1"]),
-        (&["--models=random"], &["--models is random", "soft-hebb or hard-wta"]),
-        (&["--models=backprop"], &["--models is backprop", "soft-hebb or hard-wta"]),
+        (&["--models=random"], &["--models is random", "soft-hebb, hard-wta or krotov-hopfield"]),
+        (&["--models=backprop"], &["--models is backprop", "soft-hebb, hard-wta or krotov-hopfield"]),
         (&["--models=soft-hebb,hebb"], &["--models", "random-patches"]),
         (&["--batch-size=401"], &["--batch-size is 401", "1 to the training images (400)"]),
         (&["--backprop-batch-size=401"], &["--backprop-batch-size is 401", "1 to the training images (400)"]),
