@@ -35,7 +35,7 @@ use super::patches::{Padding, Windows, patches};
 use super::planes::Planes;
 use super::stack::StackedRule;
 use crate::Registry;
-use crate::ops::has_kernel;
+use crate::ops::{has_kernel, in_portions};
 use crate::rule::{Composite, Learned, LearningRule};
 
 /// Where a [`Convolution`] takes its patches, and what is done to them.
@@ -201,33 +201,13 @@ impl std::fmt::Debug for Convolution {
     }
 }
 
-/// Bytes of patches that [`Module::forward`] holds at once on the CPU, where they stay in the last cache.
-const HELD: usize = 16 << 20;
-
-impl Convolution {
-    /// Images whose patches are held at once.
-    fn portion(&self, images: usize, device: &Device) -> usize {
-        let patches = size_of::<f32>() * self.output.positions() * self.config.patch_values();
-        let cut = device.is_cpu() && !self.rule.is_sequential();
-        if cut { (HELD / patches).clamp(1, images.max(1)) } else { images.max(1) }
-    }
-
-    fn respond(&self, images: &Tensor) -> Result<Tensor> {
-        self.planes(&self.rule.forward(&self.patches(images)?)?)
-    }
-}
-
 impl Module for Convolution {
     fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
-        let images = inputs.dim(0)?;
-        let portion = self.portion(images, inputs.device());
-        if portion == images {
-            return self.respond(inputs);
+        let respond = |images: &Tensor| self.planes(&self.rule.forward(&self.patches(images)?)?);
+        match self.rule.is_sequential() {
+            true => respond(inputs),
+            false => in_portions(inputs, self.output.positions() * self.config.patch_values(), respond),
         }
-        let portions = (0..images).step_by(portion);
-        let portions =
-            portions.map(|first| self.respond(&inputs.narrow(0, first, portion.min(images - first))?));
-        Tensor::cat(&portions.collect::<Result<Vec<_>>>()?, 0)
     }
 }
 

@@ -41,6 +41,7 @@ use hebbian_training::{Generator, State};
 use serde::{Deserialize, Serialize};
 
 use crate::Registry;
+use crate::ops::in_portions;
 use crate::rule::{Composite, Learned, LearningRule};
 
 /// Who learns when.
@@ -126,7 +127,13 @@ impl Stack {
 
     /// What the rule `layer` is given while `inputs` are shown: what all below it make of them.
     pub fn below(&self, layer: usize, inputs: &Tensor) -> Result<Tensor> {
-        self.rules.iter().take(layer).try_fold(inputs.clone(), |inputs, rule| rule.forward(&inputs))
+        let rules = &self.rules[..layer.min(self.rules.len())];
+        let forward =
+            |inputs: &Tensor| rules.iter().try_fold(inputs.clone(), |inputs, rule| rule.forward(&inputs));
+        match rules.iter().any(|rule| rule.is_sequential()) {
+            true => forward(inputs),
+            false => in_portions(inputs, rules.iter().map(|rule| rule.units()).max().unwrap_or(0), forward),
+        }
     }
 
     /// The units of the rule `layer` that won in the last step, as [`Learned::winners`]: what [`LearningRule::learn`] returns is

@@ -39,6 +39,27 @@ pub(crate) fn check_inputs(inputs: usize) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that a layer holds at once of what it computes for many samples on the CPU: few enough to stay in the last cache, and
+/// so that the allocator keeps them.
+const HELD: usize = 16 << 20;
+
+/// What `layer` makes of `inputs (samples, ...)`, on the CPU in portions of samples for each of which it holds so many `values`
+/// beside its result.
+pub(crate) fn in_portions(
+    inputs: &Tensor,
+    values: usize,
+    layer: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let samples = inputs.dim(0)?;
+    let portion = (HELD / (size_of::<f32>() * values.max(1))).max(1);
+    if !inputs.device().is_cpu() || samples <= portion {
+        return layer(inputs);
+    }
+    let portions = (0..samples).step_by(portion);
+    let portions = portions.map(|first| layer(&inputs.narrow(0, first, portion.min(samples - first))?));
+    Tensor::cat(&portions.collect::<Result<Vec<_>>>()?, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ mod top_k;
 mod total;
 
 pub use batch::check_batch;
-pub(crate) use batch::{check_batch_of, check_inputs, check_samples};
+pub(crate) use batch::{check_batch_of, check_inputs, check_samples, in_portions};
 pub use competition::{Competition, Scale, Strength, Updated};
 pub(crate) use cpu::{NEGLIGIBLE, has_kernel, sum_of};
 pub use currents::Currents;
