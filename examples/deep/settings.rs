@@ -246,11 +246,11 @@ impl Default for Settings {
                 Model::RandomPatches,
                 Model::Backprop,
             ],
-            data: DataSettings { train_size: Some(20_000), ..Default::default() },
+            data: DataSettings { train_size: Some(20_000), validation_size: 5000, ..Default::default() },
             layers,
             rule: SoftHebbConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },
-            readout: DescentConfig { epochs: 20, ..Default::default() },
+            readout: DescentConfig { epochs: 15, ..Default::default() },
             backprop: DescentConfig {
                 epochs: 3,
                 batch_size: 50,
