@@ -91,6 +91,11 @@ fn a_network_of_krotov_and_hopfields_filters_is_drawn_saved_and_not_disturbed_wh
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bytes() -> Result<()> {
+    EXAMPLE.check_that_threads_make_no_difference(&["--units=40,60", "--readout-epochs=3"])
+}
+
+#[test]
 fn the_primary_network_is_watched_while_it_learns() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("run");

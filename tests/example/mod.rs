@@ -47,6 +47,20 @@ impl Example<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Checks that small runs on 1 to 8 threads leave the same files, but for times.
+    pub fn check_that_threads_make_no_difference(&self, flags: &[&str]) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        for threads in ["1", "2", "3", "8"] {
+            let out = folder.path().join(threads);
+            let mut command = self.command();
+            command.args(self.small).args(flags).arg("--out").arg(&out).env("RAYON_NUM_THREADS", threads);
+            let output = command.output()?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            check_same(&out, &folder.path().join("1")).with_context(|| format!("{threads} threads"))?;
+        }
+        Ok(())
+    }
+
     /// Checks that each set of flags is refused in one line with the expected parts, and leaves nothing behind.
     pub fn check_refusals(&self, cases: &[(&[&str], &[&str])]) -> Result<()> {
         let folder = tempfile::tempdir()?;

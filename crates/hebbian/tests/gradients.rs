@@ -75,7 +75,7 @@ fn a_network_passes_the_gradient_to_its_inputs() -> Result<()> {
     let network = network()?;
     for layers in 1..=network.len() {
         let layers = network[..layers].iter().map(|layer| (layer.name(), layer));
-        let name = layers.clone().last().map(|(name, _)| name).unwrap_or_default();
+        let name = layers.clone().next_back().map(|(name, _)| name).unwrap_or_default();
         let forward = |inputs: &Tensor| {
             layers.clone().try_fold(inputs.clone(), |inputs, (_, layer)| layer.forward(&inputs))
         };

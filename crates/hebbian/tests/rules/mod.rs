@@ -4,9 +4,10 @@ use candle_core::{DType, Device, Result, Tensor};
 use hebbian::{
     BoostToward, Charge, CompSpec, CompSpecConfig, Convolution, ConvolutionConfig, Foldiak, FoldiakConfig,
     ImageSize, Invariance, InvarianceConfig, KrotovHopfield, KrotovHopfieldConfig, Learned, Learning,
-    LearningRule, MultiWinner, MultiWinnerConfig, Normalization, Padding, PatchNorm, Pool, Pooling,
-    PoolingConfig, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig, SpatialPooler, SpatialPoolerConfig,
-    Stack, Standardize, StandardizeConfig, Starved, Triangle, TriangleConfig,
+    LearningRule, Mirrored, MirroredConfig, MultiWinner, MultiWinnerConfig, Normalization, Padding,
+    PatchNorm, Pool, Pooling, PoolingConfig, RowSize, Rule, Settling, SoftHebb, SoftHebbConfig,
+    SpatialPooler, SpatialPoolerConfig, Stack, Standardize, StandardizeConfig, Starved, Triangle,
+    TriangleConfig,
 };
 use hebbian_training::Generator;
 
@@ -118,6 +119,7 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         ];
         Stack::new(rules, Learning::Online)?
     };
+    let mirrored = Mirrored::new(Box::new(convolution()?), MirroredConfig::new(image))?;
     let cases: Vec<(&'static str, Box<dyn LearningRule>, &Tensor)> = vec![
         ("Krotov-Hopfield, p=2", Box::new(krotov_hopfield(2.0, 2)?), &gray),
         ("Krotov-Hopfield, p=3", Box::new(krotov_hopfield(3.0, 7)?), &gray),
@@ -144,6 +146,7 @@ pub fn cases(device: &Device) -> Result<Vec<Case>> {
         ("convolution", Box::new(convolution()?), &gray),
         ("Krotov-Hopfield on patches", Box::new(krotov_hopfield_patches), &gray),
         ("convolutional stack", Box::new(deep), &gray),
+        ("mirrored convolution", Box::new(mirrored), &gray),
     ];
     Ok(cases.into_iter().map(|(name, rule, inputs)| Case { name, rule, inputs: inputs.clone() }).collect())
 }

@@ -82,6 +82,15 @@ fn fold_plane(
         for from in 1..kernel {
             folded.iter_mut().zip(&column[from..]).for_each(|(value, &other)| *value = fold(*value, other));
         }
-        pooled.iter_mut().zip(folded.iter().step_by(stride)).for_each(|(pooled, &value)| *pooled = value);
+        match stride {
+            // A known distance vectorizes.
+            2 => {
+                pooled.iter_mut().zip(folded.as_chunks::<2>().0).for_each(|(pooled, pair)| *pooled = pair[0])
+            }
+            _ => pooled
+                .iter_mut()
+                .zip(folded.iter().step_by(stride))
+                .for_each(|(pooled, &value)| *pooled = value),
+        }
     }
 }
