@@ -76,41 +76,19 @@ impl Settings {
     }
 
     fn disturbances(&self) -> impl Iterator<Item = Disturbance> + use<> {
-        let of = |levels: &[f64], kind: fn(f64) -> Disturbance| {
-            levels.iter().map(|&level| kind(level)).collect::<Vec<_>>()
-        };
-        let settings = &self.robustness;
-        let all = [
-            of(&settings.noise, Disturbance::Noise),
-            of(&settings.sides(), Disturbance::Occlusion),
-            of(&settings.rotation, Disturbance::Rotation),
-            of(&settings.attack, Disturbance::Attack),
-        ];
-        all.into_iter().flatten()
+        self.robustness.ways().into_iter().flat_map(|way| way.levels)
     }
 
     /// A panel per way, the mean over the seeds; none if nothing was disturbed.
     pub fn robustness_picture(&self, session: &Session) -> Result<Option<Picture>> {
-        let settings = &self.robustness;
-        let count = settings.disturbed_images.min(session.data.test.len());
-        if count == 0 {
-            return Ok(None);
-        }
-        let sides = settings.sides();
-        let ways: [(&str, &str, &[f64], fn(f64) -> Disturbance); 4] = [
-            ("Noise", "deviation, of white's distance to black", &settings.noise, Disturbance::Noise),
-            ("A gray square", "side in pixels", &sides, Disturbance::Occlusion),
-            ("Turned", "degrees", &settings.rotation, Disturbance::Rotation),
-            ("Gradient attack", "step, of white's distance to black", &settings.attack, Disturbance::Attack),
-        ];
-        let panels = ways.into_iter().filter(|(_, _, levels, _)| !levels.is_empty());
-        let panels = panels.map(|(title, unit, levels, kind)| {
-            let measures: Vec<_> = std::iter::once((0.0, CLEAN.to_owned()))
-                .chain(levels.iter().map(|&level| (level, kind(level).measure())))
-                .collect();
+        let count = self.robustness.disturbed_images.min(session.data.test.len());
+        let ways = self.robustness.ways().into_iter().filter(|way| count > 0 && !way.levels.is_empty());
+        let panels = ways.map(|way| {
+            let levels = way.levels.iter().map(|disturbance| (disturbance.level(), disturbance.measure()));
+            let measures: Vec<_> = std::iter::once((0.0, CLEAN.to_owned())).chain(levels).collect();
             let curves = self.curves(session, &measures, count);
             let accuracy = format!("accuracy on {count} test images");
-            Curves::new(title, (unit, &accuracy), curves).draw()
+            Curves::new(way.title, (way.unit, &accuracy), curves).draw()
         });
         let panels = panels.collect::<Result<Vec<_>, _>>()?;
         Ok(if panels.is_empty() { None } else { Some(Picture::grid(&panels, 2)?) })
@@ -144,9 +122,32 @@ impl Settings {
     }
 }
 
+/// Disturbances of one kind.
+struct Way {
+    title: &'static str,
+    unit: &'static str,
+    levels: Vec<Disturbance>,
+}
+
 impl RobustnessSettings {
-    fn sides(&self) -> Vec<f64> {
-        self.occlusion.iter().map(|&side| side as f64).collect()
+    fn ways(&self) -> [Way; 4] {
+        let of = |title, unit, kind: fn(f64) -> Disturbance, levels: Vec<f64>| Way {
+            title,
+            unit,
+            levels: levels.into_iter().map(kind).collect(),
+        };
+        let sides = self.occlusion.iter().map(|&side| side as f64).collect();
+        [
+            of("Noise", "deviation, of white's distance to black", Disturbance::Noise, self.noise.clone()),
+            of("A gray square", "side in pixels", Disturbance::Occlusion, sides),
+            of("Turned", "degrees", Disturbance::Rotation, self.rotation.clone()),
+            of(
+                "Gradient attack",
+                "step, of white's distance to black",
+                Disturbance::Attack,
+                self.attack.clone(),
+            ),
+        ]
     }
 }
 
@@ -154,6 +155,13 @@ impl RobustnessSettings {
 const CLEAN: &str = "accuracy_undisturbed";
 
 impl Disturbance {
+    /// How much.
+    fn level(self) -> f64 {
+        let (Self::Noise(level) | Self::Occlusion(level) | Self::Rotation(level) | Self::Attack(level)) =
+            self;
+        level
+    }
+
     fn measure(self) -> String {
         match self {
             Self::Noise(deviation) => format!("accuracy_noise_{deviation}"),
