@@ -1,7 +1,7 @@
 //! What a rule is: the trait that everything that trains, saves, draws or evaluates sees, and the typed one that its
 //! author implements beside it.
 //!
-//! No rule is named here. [`Registry`](crate::Registry) turns the name in a checkpoint into a rule again.
+//! No rule is named here. [`Registry`] turns the name in a checkpoint into a rule again.
 
 use std::any::Any;
 
@@ -125,7 +125,7 @@ impl dyn LearningRule {
 }
 
 /// How a rule is made: what its author implements beside [`LearningRule`], so that a
-/// [`Registry`](crate::Registry) can hold it.
+/// [`Registry`] can hold it.
 pub trait Rule: LearningRule + Sized {
     /// The name in checkpoints and results; what [`LearningRule::name`] returns.
     const NAME: &'static str;
@@ -141,7 +141,7 @@ pub trait Rule: LearningRule + Sized {
     fn from_state(config: Self::Config, state: State) -> Result<Self>;
 }
 
-/// How a rule that is made of others is made: with a [`Registry`](crate::Registry) that knows them by name.
+/// How a rule that is made of others is made: with a [`Registry`] that knows them by name.
 pub trait Composite: LearningRule + Sized {
     /// The name in checkpoints and results; what [`LearningRule::name`] returns.
     const NAME: &'static str;
