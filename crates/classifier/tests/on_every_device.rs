@@ -1,5 +1,7 @@
-//! The readout and a convolutional network on an accelerator: what they learn on the CPU, and no read within an epoch. Transfers are counted by the
-//! emulated driver of `.ci/emulator`, which writes each into the file that `EMULATED_CUDA_LOG` names.
+//! The readout and a convolutional network on an accelerator: what they learn on the CPU, and no read within an epoch. Transfers
+//! are counted by the emulated driver of `.ci/emulator`, which writes each into the file that `EMULATED_CUDA_LOG` names.
+
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{D, Device, Result, Tensor};
 use hebbian_classifier::{
@@ -8,6 +10,8 @@ use hebbian_classifier::{
 };
 use hebbian_training::Generator;
 
+/// Held by whoever computes: reads are counted over the whole process.
+static DEVICE: Mutex<()> = Mutex::new(());
 const EXAMPLES: usize = 60;
 const CLASSES: usize = 5;
 
@@ -33,6 +37,7 @@ fn the_readout_learns_what_it_learns_on_the_cpu_and_reads_once_an_epoch() -> Res
         );
         return Ok(());
     };
+    let _alone = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
     let log = std::env::var_os("EMULATED_CUDA_LOG");
     let reads = || {
         let lines = log.as_ref().map(|log| std::fs::read_to_string(log).unwrap_or_default());
@@ -76,6 +81,7 @@ fn a_convolutional_network_learns_what_it_learns_on_the_cpu() -> Result<()> {
         );
         return Ok(());
     };
+    let _alone = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
     for kind in [PoolingKind::Max, PoolingKind::Average] {
         let ours = trained_network(kind, &device)?;
         for (ours, reference) in ours.iter().zip(trained_network(kind, &Device::Cpu)?) {
