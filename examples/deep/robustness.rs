@@ -114,9 +114,9 @@ impl Settings {
             let points: Vec<(f64, f64)> = measures.iter().map(point).collect();
             let interval = |&(_, share): &(f64, f64)| WITHIN * (share * (1.0 - share) / images as f64).sqrt();
             let intervals = points.iter().map(interval).collect();
-            let (full, label) = (depth == self.depths(), format!("{}, depth {depth}", model.name()));
-            let series = if full { Series::solid } else { Series::dashed };
-            series(label.clone(), hue, points).with_intervals(intervals)
+            let label = format!("{}, depth {depth}", model.name());
+            let series = if depth == self.depths() { Series::solid } else { Series::dashed };
+            series(label, hue, points).with_intervals(intervals)
         };
         all.map(curve).collect()
     }
