@@ -63,8 +63,7 @@ impl MirroredConfig {
         let (batch, values) = check_batch(inputs, self.input.values())?;
         let depth = if self.interleaved { self.input.channels } else { 1 };
         let lines = inputs.reshape((batch, values / (self.input.width * depth), self.input.width, depth))?;
-        let backward: Vec<u32> = (0..self.input.width as u32).rev().collect();
-        lines.index_select(&Tensor::new(backward, inputs.device())?, 2)?.flatten_from(1)
+        lines.flip(&[2])?.flatten_from(1)
     }
 
     /// The mean of what `layer` makes of `inputs (batch, values)` and of their mirror images.
