@@ -11,9 +11,11 @@ use hebbian_classifier::{
     DescentConfig, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression, SoftmaxRegression,
     random_images, random_projection,
 };
+use hebbian_datasets::Dataset;
 use hebbian_experiment::codes::quantiles;
 use hebbian_experiment::{
-    Data, DataSettings, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject,
+    Data, DataSettings, Experiment, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, Subject,
+    dataset,
 };
 use hebbian_model::{Encoding, FeatureWeights};
 use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
@@ -96,9 +98,18 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        let rate = Rate { rate: "rule.learning_rate", fit: "fit" };
+        steering.fitted(self, (&data, &raw), &[rate], &[])?.run_on(raw, steering)
+    }
+}
+
+impl Settings {
+    fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, KrotovHopfield::NAME, |device| {
-            Data::load(&self, &self.data, steering.quiet, device)
+            Data::load(&self, &self.data, &raw, device)
         })?;
+        drop(raw);
         for seed in self.run.all_seeds() {
             let at = |name: &'static str| RunKey { seed, name };
             session.row(at(KrotovHopfield::NAME), |session| self.krotov_hopfield(session, seed))?;
@@ -115,9 +126,7 @@ impl Experiment for Settings {
         session.draw("curves.png", &curves)?;
         session.finish(&self, &PICTURES)
     }
-}
 
-impl Settings {
     fn krotov_hopfield(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let key = RunKey { seed, name: KrotovHopfield::NAME };
         let mut draws = Generator::new(seed, key.name);

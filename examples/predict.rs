@@ -1,12 +1,13 @@
-//! Which class? A trained layer and its readout on PNG files, IDX files, numpy files and folders of PNG files.
+//! Which class? A trained layer and its readout on images in any form that a dataset can have.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use hebbian_datasets::read_idx_labels;
-use hebbian_experiment::{Answer, DeviceChoice, ImageSet, TrainedFrom, tool};
+use hebbian_datasets::read_labels;
+use hebbian_experiment::{Answer, DeviceChoice, ImageSet, Takes, TrainedFrom, class_numbers, tool};
+use hebbian_model::Model;
 
 /// Classify images with a trained layer
 ///
@@ -15,14 +16,14 @@ use hebbian_experiment::{Answer, DeviceChoice, ImageSet, TrainedFrom, tool};
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// PNG files, IDX files (plain or gzipped), npy files of bytes, folders of PNG files or of a folder a class
+    /// Images: PNG, JPEG, BMP, npy, npz, safetensors, CSV and IDX files, and folders of images or of a folder per class
     #[arg(required = true, value_name = "IMAGES")]
     images: Vec<PathBuf>,
 
     #[command(flatten)]
     from: TrainedFrom,
 
-    /// The IDX file with the right answers, where they are not told by folders
+    /// The right answers, where files and folders do not tell them: a npy, npz, safetensors, CSV or IDX file
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
@@ -55,17 +56,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = arguments.device.open()?;
     let model = arguments.from.load(&device)?;
     let classes = model.classes()?.context("the checkpoint has no readout, so it knows no classes")?;
-    let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
-    let images = ImageSet::read(&arguments.images, shape, arguments.invert);
+    let images = ImageSet::read(&arguments.images, Takes::of(&model)?, arguments.invert);
     let labels = match &arguments.labels {
-        Some(path) => Some(labels_of(path, &images)?),
-        None => images.labels(classes)?,
+        Some(path) => Some(labels_of(path, &images, &model, classes)?),
+        None => images.labels(&model)?,
     };
     if let Some(folder) = &arguments.explain {
         std::fs::create_dir_all(folder).with_context(|| format!("--explain {}", folder.display()))?;
     }
 
-    let pixels = images.pixels()?;
+    let pixels = images.images()?;
     let mut right = 0;
     for start in (0..images.len()).step_by(PORTION) {
         let portion = pixels.narrow(0, start, PORTION.min(images.len() - start))?;
@@ -92,12 +92,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(if images.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn labels_of(path: &Path, images: &ImageSet) -> Result<Vec<u32>> {
-    let labels = read_idx_labels(path).with_context(|| format!("--labels {}", path.display()))?;
+fn labels_of(path: &Path, images: &ImageSet, model: &Model, classes: usize) -> Result<Vec<u32>> {
+    let place = || format!("--labels {}", path.display());
+    let labels = read_labels(path).with_context(place)?;
     if labels.len() != images.len() {
         bail!("--labels {}: {} labels for {} images", path.display(), labels.len(), images.len());
     }
-    Ok(labels)
+    class_numbers(&labels, model.class_names(), classes).with_context(place)
 }
 
 fn main() -> ExitCode {

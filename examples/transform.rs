@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use hebbian_datasets::ImageShape;
+use hebbian_datasets::ReadOptions;
 use hebbian_experiment::{
-    DatasetName, DeviceChoice, FeatureFile, ImageSet, Precision, TrainedFrom, dataset_named, tool,
+    DatasetName, DeviceChoice, FeatureFile, ImageSet, Precision, Takes, TrainedFrom, dataset_named, tool,
 };
 use hebbian_model::Model;
 
@@ -18,7 +18,7 @@ use hebbian_model::Model;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// PNG files, IDX files (plain or gzipped), npy files of bytes, folders of PNG files or of a folder a class
+    /// Images: PNG, JPEG, BMP, npy, npz, safetensors, CSV and IDX files, and folders of images or of a folder per class
     #[arg(value_name = "IMAGES")]
     images: Vec<PathBuf>,
 
@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long, value_enum, requires = "split", default_value_t = DatasetName::Mnist)]
     dataset: DatasetName,
 
-    /// Folder with it: IDX files, CIFAR-10's binary files, PNG files by class, npy or safetensors arrays
+    /// Folder with one's own dataset instead, in any form of docs/your_data.md
     #[arg(long, value_name = "DIR", requires = "split")]
     data_dir: Option<PathBuf>,
 
@@ -68,30 +68,30 @@ enum Set {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let file = FeatureFile::new(&arguments.out, arguments.precision)?;
     let model = arguments.from.load(&arguments.device.open()?)?;
-    let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
-    let (images, labels) = images(&arguments, &model, shape)?;
+    let (images, labels) = images(&arguments, &model, Takes::of(&model)?)?;
     if images.is_empty() {
         bail!("there is no image to transform");
     }
-    file.write(&model, &images.pixels()?, labels.as_deref(), arguments.batch_size as usize)?;
+    file.write(&model, &images.images()?, labels.as_deref(), arguments.batch_size as usize)?;
     println!("{}: {} images", arguments.out.display(), images.len());
     Ok(if images.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The images, and their classes where they are known.
-fn images(arguments: &Arguments, model: &Model, shape: ImageShape) -> Result<(ImageSet, Option<Vec<u32>>)> {
+fn images(arguments: &Arguments, model: &Model, takes: Takes) -> Result<(ImageSet, Option<Vec<u32>>)> {
     let Some(set) = arguments.split else {
-        let images = ImageSet::read(&arguments.images, shape, arguments.invert);
-        let labels = model.classes()?.map(|classes| images.labels(classes)).transpose()?.flatten();
+        let images = ImageSet::read(&arguments.images, takes, arguments.invert);
+        let labels = images.labels(model)?;
         return Ok((images, labels));
     };
-    let dataset = dataset_named(arguments.dataset, arguments.data_dir.as_deref(), false)?;
+    let dataset =
+        dataset_named(arguments.dataset, arguments.data_dir.as_deref(), &ReadOptions::default(), false)?;
     let examples = match set {
         Set::Train => &dataset.train,
         Set::Test => &dataset.test,
     };
-    let images = ImageSet::of_dataset(&dataset, examples, shape, arguments.invert)?;
-    Ok((images, Some(examples.labels().to_vec1()?)))
+    let images = ImageSet::of_dataset(&dataset, examples, takes, arguments.invert)?;
+    Ok((images, examples.labels().map(|labels| labels.to_vec1()).transpose()?))
 }
 
 fn main() -> ExitCode {

@@ -445,8 +445,8 @@ fn replay_video(trace: &Trace, mnist: &Dataset) -> Result<()> {
     let tapestry = images.narrow(0, whole("start")?, whole("t_sl")?.pow(2))?;
     let tapestry = Tapestry::new(&tapestry, whole("sl")?)?;
     ensure!(tapestry.torus() == whole("torus")?, "the torus is {}", tapestry.torus());
-    ensure_equal("row sums", &sums(&tapestry.pixels()?, 1)?, trace.tensor("tapestry_row_sums")?)?;
-    ensure_equal("column sums", &sums(&tapestry.pixels()?, 0)?, trace.tensor("tapestry_col_sums")?)?;
+    ensure_equal("row sums", &sums(tapestry.pixels(), 1)?, trace.tensor("tapestry_row_sums")?)?;
+    ensure_equal("column sums", &sums(tapestry.pixels(), 0)?, trace.tensor("tapestry_col_sums")?)?;
 
     let accelerations = trace.tensor("accels")?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
     let walk = Walk::new(accelerations.into_iter().map(|a| [a[0], a[1]]), tapestry.torus());
@@ -524,7 +524,7 @@ fn replay_winner_take_all(trace: &Trace, mnist: &Dataset, device: &Device) -> Re
     let examples = trace.tensor("wins")?.dim(0)?;
     let seen = mnist.train.first(examples)?;
     let inputs = transforms::scale(seen.images(), device)?;
-    let seen = Labeled::new(inputs, seen.labels().to_device(device)?)?;
+    let seen = Labeled::new(inputs, seen.labels().expect("labels").to_device(device)?)?;
     let classes = trace.number("n_classes")? as usize;
     let vote = WinnerTakeAll::fit(&trace.tensor("w")?.to_device(device)?, &seen, classes)?;
     ensure_equal("winners", &vote.winners(seen.inputs())?, trace.tensor("wins")?)?;

@@ -86,7 +86,7 @@ fn the_checkpoint_alone_gives_the_reported_test_accuracy() -> Result<()> {
 
     let sizes = SplitSizes { test: Some(1000), ..SplitSizes::default() };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let (answers, labels) = (model.predict(test.images())?, test.labels().to_vec1::<u32>()?);
+    let (answers, labels) = (model.predict(test.images())?, test.labels().expect("labels").to_vec1::<u32>()?);
     let right = answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
     assert_eq!(test_accuracies(&out)?[0], right as f64 / 1000.0);
     Ok(())

@@ -59,7 +59,7 @@ fn text(output: &Output) -> Result<(String, String)> {
 /// Pixels and labels of the first 100 test digits.
 fn digits() -> Result<(Vec<Vec<u8>>, Vec<u32>)> {
     let test = Dataset::mnist()?.test.first(100)?;
-    Ok((test.images().to_vec2()?, test.labels().to_vec1()?))
+    Ok((test.images().to_vec2()?, test.labels().expect("labels").to_vec1()?))
 }
 
 fn write_png(path: &Path, (width, height): (u32, u32), color: png::ColorType, pixels: &[u8]) -> Result<()> {
@@ -172,7 +172,7 @@ fn an_unreadable_file_is_named_and_stops_no_other() -> Result<()> {
     let lines: Vec<&str> = stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{stderr}");
     let parts = [
-        "words.txt: none of PNG, IDX (plain or gzipped) and npy",
+        "words.txt: found a file of another kind, expected an image (PNG, JPEG, BMP), npy",
         "missing.png: ",
         "bad.png: cannot be read",
     ];
@@ -298,7 +298,10 @@ fn transform_takes_a_datasets_split_and_refuses_what_makes_no_sense() -> Result<
     ensure!(output.status.success(), "{output:?}");
     let written = load(&out, &Device::Cpu)?;
     assert_eq!(written["features"].dims(), [10_000, 100]);
-    assert_eq!(written["labels"].to_vec1::<u32>()?, Dataset::mnist()?.test.labels().to_vec1::<u32>()?);
+    assert_eq!(
+        written["labels"].to_vec1::<u32>()?,
+        Dataset::mnist()?.test.labels().expect("labels").to_vec1::<u32>()?
+    );
 
     let text = folder.path().join("features.txt");
     let message = refusal(&run(&TRANSFORM, &[Path::new("--split=test"), Path::new("--out"), &text])?)?;

@@ -157,7 +157,7 @@ fn right(path: &Path) -> Result<usize> {
     let mut right = 0;
     for start in (0..10_000).step_by(1000) {
         let answers = model.predict(&test.images().narrow(0, start, 1000)?)?;
-        let labels = test.labels().narrow(0, start, 1000)?.to_vec1::<u32>()?;
+        let labels = test.labels().expect("labels").narrow(0, start, 1000)?.to_vec1::<u32>()?;
         right += answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
     }
     Ok(right)

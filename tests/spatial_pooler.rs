@@ -54,7 +54,7 @@ fn a_pooler_loaded_from_its_checkpoint_has_the_accuracy_that_was_reported() -> R
 
     let sizes = SplitSizes { train: Some(2000), validation: 1000, test: Some(1000) };
     let test = Dataset::mnist()?.split(sizes)?.test;
-    let (answers, labels) = (model.predict(test.images())?, test.labels().to_vec1::<u32>()?);
+    let (answers, labels) = (model.predict(test.images())?, test.labels().expect("labels").to_vec1::<u32>()?);
     let right = answers.iter().zip(&labels).filter(|(answer, label)| answer == label).count();
     let accuracy = right as f64 / 1000.0;
 

@@ -14,7 +14,11 @@ use hebbian::{
     CompSpec, CompSpecConfig, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule,
 };
 use hebbian_classifier::{Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images};
-use hebbian_experiment::{Data, Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};
+use hebbian_datasets::Dataset;
+use hebbian_experiment::{
+    Data, Experiment, Measure, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, check_from_0_to_1,
+    dataset,
+};
 use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_training::Generator;
 
@@ -70,10 +74,19 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        check_from_0_to_1(&raw, "CompSpec")?;
+        let rate = Rate { rate: "kh.learning_rate", fit: "kh_fit" };
+        steering.fitted(self, (&data, &raw), &[rate], &[])?.run_on(raw, steering)
+    }
+}
+
+impl Settings {
+    fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
         let primary = layer_name(CompSpec::NAME, self.sizes.units[0]);
-        let mut session = Session::open(&self, steering, &primary, |device| {
-            Data::load(&self, &self.data, steering.quiet, device)
-        })?;
+        let mut session =
+            Session::open(&self, steering, &primary, |device| Data::load(&self, &self.data, &raw, device))?;
+        drop(raw);
         let mut drawn = Vec::new();
         for seed in self.run.all_seeds() {
             for &units in &self.sizes.units {

@@ -17,10 +17,12 @@ use anyhow::Result;
 use candle_nn::Module;
 use hebbian::{Composite, Fit, LearningRule, Mirrored, Registry, Stack, StackConfig};
 use hebbian_classifier::SoftmaxRegression;
+use hebbian_datasets::Dataset;
 use hebbian_experiment::{
-    Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, receptive_fields,
+    Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, dataset, receptive_fields,
 };
 use hebbian_plots::{ReceptiveFields, Scale};
+use serde_json::json;
 
 use network::Features;
 use settings::{Model, Settings};
@@ -42,8 +44,19 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        // The default is a third of MNIST; of less, all.
+        let wanted = data.train_size.unwrap_or(0) + data.validation_size.unwrap_or(0);
+        let all = ["data.train_size", "data.validation_size"].map(|path| (path, json!("none")));
+        let more = if wanted > raw.train.len() { &all[..] } else { &[] };
+        steering.fitted(self, (&data, &raw), &[], more)?.run_on(raw, steering)
+    }
+}
+
+impl Settings {
+    fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, self.kept(), |device| {
-            let data = Data::load(&self, &self.data, steering.quiet, device)?;
+            let data = Data::load(&self, &self.data, &raw, device)?;
             self.network(&data, 0, Model::SoftHebb, device)?;
             Ok(data)
         })?;

@@ -246,7 +246,11 @@ impl Default for Settings {
                 Model::RandomPatches,
                 Model::Backprop,
             ],
-            data: DataSettings { train_size: Some(20_000), validation_size: 5000, ..Default::default() },
+            data: DataSettings {
+                train_size: Some(20_000),
+                validation_size: Some(5000),
+                ..Default::default()
+            },
             layers,
             rule: SoftHebbConfig::default(),
             fit: FitConfig { epochs: 1, batch_size: 10, schedule: Schedule::Constant, in_order: false },

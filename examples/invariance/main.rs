@@ -14,12 +14,15 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use hebbian::{Composite, Invariance, Learning, LearningRule, MultiWinner, Rule, Stack};
 use hebbian_classifier::encode;
+use hebbian_datasets::Dataset;
 use hebbian_experiment::codes::{idle, wins};
-use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};
+use hebbian_experiment::{
+    Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, check_from_0_to_1, dataset,
+};
 use hebbian_training::Generator;
 use serde_json::json;
 
-use settings::Settings;
+use settings::{Settings, Video, ViewSettings};
 use streams::Streams;
 
 /// The two layers, taken out of a trained stack.
@@ -70,7 +73,28 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
-        let load = |device: &Device| Streams::load(&self, steering.quiet, device);
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        check_from_0_to_1(&raw, "the multi-winner rule")?;
+        // A window is at most an image, and digits at most those that there are.
+        let side = raw.shape.height.min(raw.shape.width);
+        let window = match self.stream.video {
+            Video::Tapestry { window } | Video::Patches { window } if window > side => vec![WINDOW],
+            _ => vec![],
+        };
+        let ViewSettings { digits, test_digits, .. } = self.views;
+        let mut more: Vec<_> = window.into_iter().map(|path| (path, json!(side))).collect();
+        more.push(("views.digits", json!(digits.min(raw.train.len()))));
+        more.push(("views.test_digits", json!(test_digits.min(raw.test.len()))));
+        steering.fitted(self, (&data, &raw), &[], &more)?.run_on(raw, steering)
+    }
+}
+
+/// The path of the window's side.
+const WINDOW: &str = "stream.video.window";
+
+impl Settings {
+    fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
+        let load = |device: &Device| Streams::load(&self, raw, device);
         let mut session = Session::open(&self, steering, Stack::NAME, load)?;
         let mut learned = Vec::new();
         for seed in self.run.all_seeds() {

@@ -1,13 +1,14 @@
 //! What the two layers learn from, and what they are judged by.
 
-use anyhow::Result;
-use candle_core::{Device, Tensor};
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
 use hebbian::Invariance;
 use hebbian_datasets::{
-    Dataset, Examples, RandomWindows, Ribbon, Tapestry, Walk, every_shift, jitter, shifted, transforms,
+    Dataset, DatasetSummary, Examples, ImageShape, RandomWindows, Ribbon, Tapestry, Walk, every_shift,
+    jitter, shifted, transforms,
 };
-use hebbian_experiment::{Subject, dataset};
+use hebbian_experiment::Subject;
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
 
@@ -33,8 +34,8 @@ pub(crate) struct Streams {
     pub(crate) unseen: Tensor,
     /// Side of the window.
     pub(crate) window: usize,
-    /// The name of the dataset.
-    pub(crate) name: String,
+    /// The dataset.
+    pub(crate) dataset: DatasetSummary,
     /// Its number of classes.
     pub(crate) classes: usize,
     /// Training and test digits for the readouts, if there are any.
@@ -66,12 +67,17 @@ impl Subject for Streams {
     fn summary(&self) -> Value {
         let frames = |stream: &Tensor| stream.dims()[0];
         json!({
-            "name": self.name,
+            "name": self.dataset.name,
+            "sha256": self.dataset.sha256,
             "train": frames(&self.train),
             "validation": self.validation.as_ref().map_or(0, frames),
             "test": frames(&self.held_out),
             "unseen": frames(&self.unseen),
         })
+    }
+
+    fn dataset(&self) -> Option<&DatasetSummary> {
+        Some(&self.dataset)
     }
 }
 
@@ -86,8 +92,11 @@ impl Digits {
             let draws = Generator::new(settings.run.seed, jitters);
             let shifts = jitter(count, views, JITTER, draws)?;
             let frames = shifted(examples.images(), dataset.shape, &shifts, window)?;
-            let labels = examples.labels().to_device(device)?;
-            anyhow::Ok(Self { frames: transforms::scale(&frames, device)?, views, labels })
+            let labels = examples
+                .labels()
+                .context("the readouts need labels; allowed without: --digits 0")?
+                .to_device(device)?;
+            anyhow::Ok(Self { frames: transforms::inputs(&frames, device)?, views, labels })
         };
         let train = of(&dataset.train, "views.digits", digits, "training jitter")?;
         Ok((train, of(&dataset.test, "views.test_digits", test_digits, "test jitter")?))
@@ -113,8 +122,8 @@ impl Digits {
 }
 
 impl Streams {
-    pub(crate) fn load(settings: &Settings, quiet: bool, device: &Device) -> Result<Self> {
-        let dataset = dataset(&settings.data, quiet)?;
+    pub(crate) fn load(settings: &Settings, raw: Dataset, device: &Device) -> Result<Self> {
+        let dataset = as_seen(raw, settings.stream.video)?;
         let StreamSettings { video, train_size: train, validation_size, test_size: test } = settings.stream;
         let side = dataset.shape.height.min(dataset.shape.width);
         let window = match video {
@@ -128,7 +137,7 @@ impl Streams {
         let stream = stream(video, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
         let unseen = self::stream(video, &dataset, &dataset.test, 0, test)?;
         let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            anyhow::Ok(transforms::scale(&stream.frames(settings.run.seed, first, count)?, device)?)
+            anyhow::Ok(transforms::inputs(&stream.frames(settings.run.seed, first, count)?, device)?)
         };
         let validation =
             (validation_size > 0).then(|| frames(&*stream, validation_start, validation_size)).transpose()?;
@@ -141,12 +150,37 @@ impl Streams {
             held_out: frames(&*stream, test_start, test)?,
             unseen: frames(&*unseen, 0, test)?,
             window,
-            classes: dataset.classes,
+            classes: dataset.classes(),
             digits: (settings.views.digits > 0).then(digits).transpose()?,
-            shifts: transforms::scale(&shifts, device)?,
-            name: dataset.name,
+            shifts: transforms::inputs(&shifts, device)?,
+            dataset: dataset.summary()?,
         })
     }
+}
+
+/// The images of a tapestry or a ribbon: in gray, the mean of their colors, and square, their middle.
+fn as_seen(dataset: Dataset, video: Video) -> Result<Dataset> {
+    let ImageShape { height, width, channels } = dataset.shape;
+    let side = height.min(width);
+    if matches!(video, Video::Patches { .. }) || (side * side, channels) == (height * width, 1) {
+        return Ok(dataset);
+    }
+    let seen = |examples: &Examples| {
+        let images = examples.images();
+        let values = images.to_dtype(DType::F32)?.reshape(((), height, width, channels))?.mean(3)?;
+        let values = if images.dtype() == DType::U8 { values.round()? } else { values };
+        let middle = values.narrow(1, (height - side) / 2, side)?.narrow(2, (width - side) / 2, side)?;
+        let images = middle.flatten_from(1)?.to_dtype(images.dtype())?;
+        match examples.labels() {
+            Some(labels) => Examples::new(images, labels.clone(), dataset.classes()),
+            None => Examples::unlabeled(images),
+        }
+    };
+    let shape = ImageShape { height: side, width: side, channels: 1 };
+    let (train, test) = (seen(&dataset.train)?, seen(&dataset.test)?);
+    let mut gray = dataset.clone();
+    (gray.shape, gray.train, gray.test) = (shape, train, test);
+    Ok(gray)
 }
 
 /// The stream that `frames` frames can be taken from.
@@ -160,8 +194,9 @@ fn stream(
     let images = examples.images();
     match video {
         Video::Tapestry { window } => {
-            let first = first.min(images.dim(0)?);
-            let images = images.narrow(0, first, DIGITS.min(images.dim(0)? - first))?;
+            // Fewer images are all used, from the first on.
+            let first = if first + DIGITS <= images.dim(0)? { first } else { 0 };
+            let images = images.narrow(0, first, DIGITS.min(images.dim(0)?))?;
             Ok(Box::new(Tapestry::new(&images, window)?))
         }
         Video::Ribbon => {

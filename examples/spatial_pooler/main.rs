@@ -14,12 +14,13 @@ use candle_core::{DType, Tensor};
 use hebbian::{Parameters, Rule, SpatialPooler, SpatialPoolerConfig};
 use hebbian_classifier::{LogisticRegression, SparseBinary};
 use hebbian_datasets::transforms::binarize;
-use hebbian_datasets::{ImageShape, gray};
+use hebbian_datasets::{Dataset, ImageShape, gray};
 use hebbian_experiment::{
-    Data, Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, Subject,
+    Data, Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, dataset,
 };
 use hebbian_model::Preprocess;
 use hebbian_training::Generator;
+use serde_json::json;
 
 use codes::{Codes, encode, record};
 use pictures::{overlaps, permanences};
@@ -53,8 +54,18 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        // A threshold of bytes says nothing of other numbers.
+        let own_mean = ("codes.binarize", json!("mean"));
+        let more = if raw.is_bytes() { vec![] } else { vec![own_mean] };
+        steering.fitted(self, (&data, &raw), &[], &more)?.run_on(raw, steering)
+    }
+}
+
+impl Settings {
+    fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, SpatialPooler::NAME, |device| {
-            let data = Data::prepare(&self, &self.data, steering.quiet, |pixels, shape| {
+            let data = Data::prepare(&self, &self.data, &raw, |pixels, shape| {
                 Ok(binarize(&brightness(pixels, shape)?, self.codes.binarize, device)?)
             })?;
             self.pooler(&data).check_as("rule")?;

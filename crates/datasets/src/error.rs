@@ -50,6 +50,28 @@ pub enum Error {
         expected: String,
     },
 
+    /// A file, or an array in it, that was read and holds something else than it should.
+    #[error("{place}: found {found}, expected {expected}")]
+    Unfit {
+        /// The file, and the array where the file has several.
+        place: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+
+    /// A directory in which none of the forms of a dataset was recognized.
+    #[error("{}: {found}; allowed: {allowed}", .dir.display())]
+    Unknown {
+        /// The directory.
+        dir: PathBuf,
+        /// What lies in it.
+        found: String,
+        /// The forms, and where they are described.
+        allowed: &'static str,
+    },
+
     /// Images, labels or indices that do not belong together.
     #[error("examples: found {found}, expected {expected}")]
     Examples {
@@ -88,6 +110,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// A file that is not in the hub's cache, or not whole there, when the hub may not be asked.
+    #[cfg(feature = "hub")]
+    #[error("{file} is {state} in the cache {}, and the hub cannot be asked: {why}", .cache.display())]
+    HubOffline {
+        /// The file and its dataset, or the dataset.
+        file: String,
+        /// `not`, or what is wrong with it.
+        state: String,
+        /// The folder that was searched.
+        cache: PathBuf,
+        /// What forbids network access, such as `HF_HUB_OFFLINE is set`.
+        why: String,
+    },
+
     /// A setting that makes no sense.
     #[error("{setting} is {value}, allowed: {allowed}")]
     Setting {
@@ -105,6 +141,14 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn unfit(place: &str, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Unfit { place: place.to_owned(), found: found.to_string(), expected: expected.to_string() }
+    }
+
+    pub(crate) fn unreadable(place: &std::path::Path, reason: io::Error) -> Self {
+        Self::Read { file: place.display().to_string(), offset: 0, reason }
+    }
+
     pub(crate) fn setting(setting: &'static str, value: impl ToString, allowed: impl Into<String>) -> Self {
         Self::Setting { setting, value: value.to_string(), allowed: allowed.into() }
     }

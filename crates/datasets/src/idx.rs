@@ -5,7 +5,7 @@
 //! is not known, as in gzip, memory grows with the bytes that arrive, up to one more than the header claims.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -13,6 +13,8 @@ use flate2::read::MultiGzDecoder;
 use crate::{Error, Result};
 
 const UNSIGNED_BYTE: u8 = 0x08;
+/// What a gzipped file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// An array of unsigned bytes with `N` dimensions, none of them zero, and the name of the file it came from.
 pub(crate) struct Idx<const N: usize> {
@@ -24,15 +26,15 @@ pub(crate) struct Idx<const N: usize> {
 impl<const N: usize> Idx<N> {
     const HEADER: u64 = 4 + 4 * N as u64;
 
-    /// Reads a file: gzip if its name ends in `.gz`, else plain.
+    /// Reads a file, gzipped or plain, whatever its name.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let unreadable = |reason| Error::Read { file: file.clone(), offset: 0, reason };
-        let plain = File::open(path).map_err(unreadable)?;
-        if path.extension().is_some_and(|extension| extension == "gz") {
+        let mut plain = BufReader::new(File::open(path).map_err(unreadable)?);
+        if plain.fill_buf().map_err(unreadable)?.starts_with(&GZIP) {
             Self::read(file, MultiGzDecoder::new(plain), None)
         } else {
-            let length = plain.metadata().map_err(unreadable)?.len();
+            let length = plain.get_ref().metadata().map_err(unreadable)?.len();
             Self::read(file, plain, Some(length))
         }
     }

@@ -1,42 +1,102 @@
-//! A dataset from a directory of IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are distributed.
+//! A dataset of IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are distributed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::dataset::IdxPair;
 use crate::idx::Idx;
-use crate::{Dataset, Error, Result};
+use crate::labels::Labels;
+use crate::raw::{Pixels, Raw, RawSet, Values};
+use crate::role::{Part, Set, role_of};
+use crate::{Error, ImageShape, Result};
 
-impl Dataset {
-    /// Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    /// `t10k-labels-idx1-ubyte` from `dir`.
-    ///
-    /// Each may also be spelt with a dot (`train-images.idx3-ubyte`) and may be gzipped (`.gz`); where both are there,
-    /// the plain file is read. Images may have any size, gray, one byte a pixel. The number of classes is the highest
-    /// label of both sets plus one.
-    ///
-    /// # Errors
-    /// If the directory or a file is missing, cannot be read, is not IDX, is shorter or longer than its header says,
-    /// or if the files do not agree with each other. No file, whatever it holds, causes a panic or takes more memory
-    /// than its own length (for gzip: than what it decompresses to, up to the size that its header declares) calls for.
-    pub fn from_idx_dir(name: &str, dir: &Path) -> Result<Self> {
-        if !dir.is_dir() {
-            return Err(Error::MissingDirectory { dir: dir.to_owned() });
+type Role = (Set, Part);
+
+/// The dataset of the IDX files among `files`, which lie in `dir`, or none if there are none.
+///
+/// `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte` may be spelt
+/// with dots, have something before `train`, say `test` for `t10k`, and be gzipped, whatever their ending. Where both are
+/// there, the one without the ending `.gz` is read.
+///
+/// # Errors
+/// If a file is missing or two are there for one purpose, one cannot be read, is not IDX, or is shorter or longer than its
+/// header says. No file, whatever it holds, takes more memory than its own length (for gzip: than what it decompresses to, up
+/// to the size that its header declares) calls for.
+pub(crate) fn read(dir: &Path, files: &[PathBuf]) -> Result<Option<Raw>> {
+    let mut found: BTreeMap<Role, &PathBuf> = BTreeMap::new();
+    for path in files {
+        let Some(role) = name_of(path).and_then(|name| role_in(&name)) else { continue };
+        if let Some(earlier) = found.insert(role, path)
+            && unpacked(earlier) != unpacked(path)
+        {
+            let expected = format!("only one of it and {}", earlier.display());
+            return Err(Error::unfit(&path.display().to_string(), "what its name says twice", expected));
         }
-        Self::from_idx(name, pair(dir, "train")?, pair(dir, "t10k")?)
+        if let Some(plain) = files.iter().find(|other| Some(*other) == Some(&unpacked(path))) {
+            found.insert(role, plain);
+        }
+    }
+    if !found.keys().any(|(_, part)| *part == Part::Images) {
+        return Ok(None);
+    }
+    let mut set = |set: Set, names: [&str; 2]| -> Result<RawSet> {
+        let mut file = |part: Part, name: &str| {
+            let missing = || Error::MissingFile { dir: dir.to_owned(), names: spellings(name) };
+            found.remove(&(set, part)).ok_or_else(missing)
+        };
+        let images = Idx::open(file(Part::Images, names[0])?)?;
+        let labels = file(Part::Labels, names[1]).ok().map(|path| Idx::open(path)).transpose()?;
+        Ok(raw(images, labels))
+    };
+    let train = set(Set::Train, ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])?;
+    let test = set(Set::Test, ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])?;
+    for (set, other, name) in
+        [(&train, &test, "train-labels-idx1-ubyte"), (&test, &train, "t10k-labels-idx1-ubyte")]
+    {
+        if set.labels.is_none() && other.labels.is_some() {
+            return Err(Error::MissingFile { dir: dir.to_owned(), names: spellings(name) });
+        }
+    }
+    Ok(Some(Raw { form: "IDX", train, test: Some(test), class_names: None, notes: vec![] }))
+}
+
+/// Images and labels as a set.
+pub(crate) fn raw(images: Idx<3>, labels: Option<Idx<1>>) -> RawSet {
+    let [_, height, width] = images.dims.map(|dim| dim as usize);
+    let numbers = |labels: Idx<1>| {
+        let names = labels.data.iter().map(u8::to_string).collect();
+        Labels::new(labels.file, names)
+    };
+    let shape = ImageShape { height, width, channels: 1 };
+    let values = Values::Bytes(images.data);
+    let images = Pixels { place: images.file, shape, values, are_numbers: false, note: None };
+    RawSet { images, labels: labels.map(numbers) }
+}
+
+fn name_of(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().to_lowercase())
+}
+
+fn unpacked(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|ending| ending == "gz") {
+        path.with_extension("")
+    } else {
+        path.to_owned()
     }
 }
 
-fn pair(dir: &Path, set: &str) -> Result<IdxPair> {
-    Ok(IdxPair {
-        images: Idx::open(&find(dir, &format!("{set}-images"), "idx3-ubyte")?)?,
-        labels: Idx::open(&find(dir, &format!("{set}-labels"), "idx1-ubyte")?)?,
-    })
+/// What the name of an IDX file says: its last two words before the format, such as `train-images`.
+fn role_in(name: &str) -> Option<Role> {
+    let (before, _) = ["idx3-ubyte", "idx1-ubyte"].iter().find_map(|format| name.split_once(format))?;
+    let words: Vec<&str> = before.split(['-', '.', '_']).filter(|word| !word.is_empty()).collect();
+    let [.., set, part] = words[..] else { return None };
+    match role_of(&format!("{set}{part}"))? {
+        (Some(set), part) => Some((set, part)),
+        (None, _) => None,
+    }
 }
 
-fn find(dir: &Path, stem: &str, format: &str) -> Result<PathBuf> {
-    let names = ["", ".gz"]
-        .map(|packed| ["-", "."].map(|separator| format!("{stem}{separator}{format}{packed}")))
-        .concat();
-    let file = names.iter().map(|name| dir.join(name)).find(|file| file.is_file());
-    file.ok_or_else(|| Error::MissingFile { dir: dir.to_owned(), names })
+/// Every spelling of a file's name.
+fn spellings(name: &str) -> Vec<String> {
+    let dotted = name.replacen("-idx", ".idx", 1);
+    ["", ".gz"].iter().flat_map(|packed| [format!("{name}{packed}"), format!("{dotted}{packed}")]).collect()
 }

@@ -1,20 +1,19 @@
 //! Images from anywhere, brought to the form that a layer takes.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
 use fast_image_resize::images::Image;
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
+use image::{DynamicImage, ImageFormat};
 
-use crate::array_dir::read_npy;
-use crate::idx::Idx;
 use crate::{Error, ImageShape, Result};
 
 /// More than any image that a layer here could learn, in pixels.
 const LARGEST: usize = 1 << 24;
+const FORMATS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp];
+/// Endings of such files, in lower case.
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
 
 /// One image as bytes, row by row, the values of a pixel side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,48 +25,88 @@ pub struct ImageFile {
 }
 
 impl ImageFile {
-    /// Reads a PNG file, gray or color. 16-bit values lose their lower half, and what is transparent is taken as it is under
-    /// its transparency.
+    /// Reads a PNG, JPEG or BMP file, which it is by its content and not by its name: gray or color, of 1 to 16 bits, with a
+    /// palette or without.
+    ///
+    /// 16-bit values v become v / 257, rounded. What is transparent shows a background: white where what is drawn, weighted by
+    /// its opacity, is darker than middle gray, and black where it is brighter.
     ///
     /// # Errors
-    /// If the file cannot be read, is no PNG, or has more than 2^24 pixels.
-    pub fn read_png(path: &Path) -> Result<Self> {
-        let file = path.display().to_string();
-        let unreadable = |reason| Error::Read { file: file.clone(), offset: 0, reason };
-        let not_png = |error: png::DecodingError| unreadable(std::io::Error::other(error));
-        let reader = BufReader::new(File::open(path).map_err(unreadable)?);
-        let mut decoder = Decoder::new_with_limits(reader, Limits { bytes: 16 * LARGEST });
-        decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-        let mut reader = decoder.read_info().map_err(not_png)?;
-        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-        let size = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= LARGEST);
-        let Some(size) = size else {
-            let found = format!("{height} x {width} pixels");
-            return Err(Error::Malformed {
-                file,
-                offset: 16,
-                found,
-                expected: format!("at most {LARGEST} pixels"),
-            });
+    /// If the file cannot be read, is none of these, or has more than 2^24 pixels.
+    pub fn read(path: &Path) -> Result<Self> {
+        let not_one =
+            || Error::unfit(&path.display().to_string(), "another file", "a PNG, JPEG or BMP image");
+        Self::read_if_image(path)?.ok_or_else(not_one)
+    }
+
+    /// Whether the file is named as one of these.
+    pub fn has_image_name(path: &Path) -> bool {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+    }
+
+    /// Whether a file that begins with these bytes is one of these.
+    pub(crate) fn is_one(first: &[u8]) -> bool {
+        image::guess_format(first).is_ok_and(|format| FORMATS.contains(&format))
+    }
+
+    /// As [`read`](Self::read), or none for a file that is no image by its content nor by its ending.
+    pub(crate) fn read_if_image(path: &Path) -> Result<Option<Self>> {
+        let unreadable = |reason| Error::unreadable(path, reason);
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let format = image::guess_format(&bytes).ok().filter(|format| FORMATS.contains(format));
+        let Some(format) = format else {
+            let expected = "a PNG, JPEG or BMP image, as its name says";
+            return match Self::has_image_name(path) {
+                true => Err(Error::unfit(&path.display().to_string(), "another file", expected)),
+                false => Ok(None),
+            };
         };
-        let mut bytes = vec![0; size];
-        reader.next_frame(&mut bytes).map_err(not_png)?;
-        let (color, depth) = reader.output_color_type();
-        let (values, channels) = match (color, depth) {
-            (ColorType::Grayscale, BitDepth::Eight) => (1, 1),
-            (ColorType::GrayscaleAlpha, BitDepth::Eight) => (2, 1),
-            (ColorType::Rgb, BitDepth::Eight) => (3, 3),
-            (ColorType::Rgba, BitDepth::Eight) => (4, 3),
-            _ => {
-                return Err(unreadable(std::io::Error::other(format!(
-                    "{color:?} at {depth:?} bits is not known"
-                ))));
-            }
-        };
-        if values != channels {
-            bytes = bytes.chunks_exact(values).flat_map(|pixel| &pixel[..channels]).copied().collect();
+        let mut reader = image::ImageReader::with_format(Cursor::new(&bytes), format);
+        let mut limits = image::Limits::default();
+        limits.max_alloc = Some(16 * LARGEST as u64);
+        reader.limits(limits);
+        let decoded = reader.decode().map_err(|error| unreadable(std::io::Error::other(error)))?;
+        let pixels = decoded.width() as usize * decoded.height() as usize;
+        if pixels == 0 || pixels > LARGEST {
+            let found = format!("{} x {} pixels", decoded.height(), decoded.width());
+            return Err(Error::unfit(&path.display().to_string(), found, format!("1 to {LARGEST} pixels")));
         }
-        Ok(Self { shape: ImageShape { height, width, channels }, pixels: bytes })
+        Ok(Some(Self::of(decoded)))
+    }
+
+    /// What the hub and other containers hold: an encoded image.
+    ///
+    /// # Errors
+    /// In words, if it cannot be decoded.
+    #[cfg(feature = "hub")]
+    pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
+        image::load_from_memory(bytes).map(Self::of).map_err(|error| error.to_string())
+    }
+
+    fn of(image: DynamicImage) -> Self {
+        let (height, width) = (image.height() as usize, image.width() as usize);
+        let color = image.color();
+        let (channels, pixels) = match (color.has_color(), color.has_alpha()) {
+            (false, false) => (1, image.into_luma8().into_raw()),
+            (true, false) => (3, image.into_rgb8().into_raw()),
+            (false, true) => (1, composited::<2>(&image.into_luma_alpha8().into_raw())),
+            (true, true) => (3, composited::<4>(&image.into_rgba8().into_raw())),
+        };
+        Self { shape: ImageShape { height, width, channels }, pixels }
+    }
+
+    /// The image with one value per pixel if those of every pixel are equal, else as it is.
+    pub(crate) fn gray_if_gray(self) -> Self {
+        let is_gray = self.shape.channels == 3
+            && self.pixels.as_chunks().0.iter().all(|[red, green, blue]| red == green && green == blue);
+        match is_gray {
+            true => Self {
+                shape: ImageShape { channels: 1, ..self.shape },
+                pixels: self.pixels.into_iter().step_by(3).collect(),
+            },
+            false => self,
+        }
     }
 
     /// The image in the form `shape`, and in words what was done to it. Color becomes gray by its luma (Rec. 601), gray color
@@ -92,12 +131,8 @@ impl ImageFile {
 
     fn recolored(self, wanted: ImageShape) -> Result<Self> {
         let shape = ImageShape { channels: wanted.channels, ..self.shape };
-        let luma = |pixel: &[u8]| {
-            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
-            ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
-        };
         let pixels = match (self.shape.channels, wanted.channels) {
-            (3, 1) => self.pixels.chunks_exact(3).map(luma).collect(),
+            (3, 1) => self.pixels.as_chunks().0.iter().map(|color| luma(*color)).collect(),
             (1, 3) => self.pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
             (found, expected) => {
                 return Err(Error::Examples {
@@ -112,7 +147,7 @@ impl ImageFile {
     fn resized(self, shape: ImageShape) -> Result<Self> {
         let kind = if shape.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
         let unfit = |error: &dyn std::fmt::Display| Error::Examples {
-            found: format!("{} ({error})", describe(self.shape)),
+            found: format!("an image of {} ({error})", self.shape),
             expected: "an image that can be resized".to_owned(),
         };
         let (width, height) = (self.shape.width as u32, self.shape.height as u32);
@@ -146,38 +181,30 @@ impl ImageFile {
     }
 }
 
-/// `28 x 28 pixels, gray`
-pub(crate) fn describe(shape: ImageShape) -> String {
-    let kind = if shape.channels == 1 { "gray" } else { "color" };
-    format!("{} x {} pixels, {kind}", shape.height, shape.width)
+/// The colors of pixels of `N` values, of which the last is the opacity, before the background that shows them.
+fn composited<const N: usize>(pixels: &[u8]) -> Vec<u8> {
+    let pixels: &[[u8; N]] = pixels.as_chunks().0;
+    let colors = N - 1;
+    let luma = |pixel: &[u8; N]| match pixel[..] {
+        [red, green, blue, _] => luma([red, green, blue]),
+        _ => pixel[0],
+    };
+    let (sum, opacity) = pixels.iter().fold((0u64, 0u64), |(sum, opacity), pixel| {
+        let alpha = u64::from(pixel[colors]);
+        (sum + alpha * u64::from(luma(pixel)), opacity + alpha)
+    });
+    let background = if 2 * sum < 255 * opacity { 255 } else { 0 };
+    let over = |value: u8, alpha: u8| {
+        let (value, alpha) = (u32::from(value), u32::from(alpha));
+        ((value * alpha + background * (255 - alpha) + 127) / 255) as u8
+    };
+    pixels.iter().flat_map(|pixel| (0..colors).map(move |color| over(pixel[color], pixel[colors]))).collect()
 }
 
-/// The images of an IDX file, gzipped if its name ends in `.gz`: their form, and u8 `(images, inputs)`.
-///
-/// # Errors
-/// If the file cannot be read or is not IDX of unsigned bytes with three dimensions.
-pub fn read_idx_images(path: &Path) -> Result<(ImageShape, Tensor)> {
-    let Idx { dims, data, .. } = Idx::<3>::open(path)?;
-    let [count, height, width] = dims.map(|dim| dim as usize);
-    let shape = ImageShape { height, width, channels: 1 };
-    Ok((shape, Tensor::from_vec(data, (count, shape.inputs()), &Device::Cpu)?))
-}
-
-/// The labels of an IDX file, gzipped if its name ends in `.gz`.
-///
-/// # Errors
-/// If the file cannot be read or is not IDX of unsigned bytes with one dimension.
-pub fn read_idx_labels(path: &Path) -> Result<Vec<u32>> {
-    Ok(Idx::<1>::open(path)?.data.into_iter().map(u32::from).collect())
-}
-
-/// The images of a numpy file of bytes `(images, height, width)` or `(images, height, width, channels)`: their form, and u8
-/// `(images, inputs)`.
-///
-/// # Errors
-/// If the file cannot be read or holds something else.
-pub fn read_npy_images(path: &Path) -> Result<(ImageShape, Tensor)> {
-    read_npy(path)?.images()
+/// The brightness of a color (Rec. 601).
+fn luma(color: [u8; 3]) -> u8 {
+    let [red, green, blue] = color.map(u32::from);
+    ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where the inputs of local learning come from.
 //!
-//! A [`Dataset`] holds u8 images and their labels in the order of the published files. MNIST is inside the crate;
+//! A [`Dataset`] holds images, bytes or f32, and their labels in the order of the published files. MNIST is inside the crate;
 //! [`Dataset::from_dir`] reads one's own from a directory, in any of several formats. [`Dataset::split`] gives the sets
 //! that an experiment trains on, validates on and reports, the same ones for every seed. [`transforms`] turn bytes into
 //! what a layer takes. [`gray`], [`random_patches`] and [`Zca`] make patches of natural images; a [`Tapestry`], a
@@ -12,7 +12,7 @@
 //!
 //! # fn main() -> hebbian_datasets::Result<()> {
 //! let mnist = Dataset::mnist()?;
-//! assert_eq!((mnist.shape.inputs(), mnist.classes), (784, 10));
+//! assert_eq!((mnist.shape.inputs(), mnist.classes()), (784, 10));
 //!
 //! let split = mnist.split(SplitSizes { train: Some(1_000), ..SplitSizes::default() })?;
 //! assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (1_000, 10_000, 10_000));
@@ -26,22 +26,33 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-mod array_dir;
+mod array;
+mod arrays;
 mod bars;
-mod cifar10_dir;
+mod cifar;
+mod csv;
 mod dataset;
 mod directory;
 mod error;
 mod examples;
+mod folders;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod idx;
 mod idx_dir;
 mod image_file;
+mod labels;
+mod layout;
+mod loose;
 mod mnist;
+mod npy;
+mod npz;
 mod patches;
-mod png_dir;
+mod raw;
+mod role;
 mod split;
+mod summary;
+mod tensors;
 pub mod transforms;
 mod video;
 mod views;
@@ -49,13 +60,18 @@ mod whitening;
 
 pub use bars::Bars;
 pub use dataset::{Dataset, ImageShape};
+pub use directory::{ReadOptions, Watcher};
 pub use error::{Error, Result};
 pub use examples::Examples;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
-pub use image_file::{ImageFile, read_idx_images, read_idx_labels, read_npy_images};
+pub use image_file::ImageFile;
+pub use labels::sort_classes;
+pub use layout::ExampleShape;
+pub use loose::{Loose, read_labels, read_loose};
 pub use patches::{center_patches, gray, random_patches};
 pub use split::{Split, SplitSizes};
+pub use summary::DatasetSummary;
 pub use video::{Accelerations, Ribbon, Tapestry, Walk};
 pub use views::{RandomWindows, Shift, every_shift, jitter, shifted};
 pub use whitening::{Zca, one_over_f};

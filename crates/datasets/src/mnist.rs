@@ -4,8 +4,9 @@ use std::io;
 
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::dataset::IdxPair;
 use crate::idx::Idx;
+use crate::idx_dir::raw;
+use crate::raw::Raw;
 use crate::{Dataset, Error, Result};
 
 macro_rules! embedded {
@@ -23,15 +24,9 @@ impl Dataset {
     /// # Errors
     /// Only if there is not enough memory.
     pub fn mnist() -> Result<Self> {
-        let train = IdxPair {
-            images: embedded!("train-images-idx3-ubyte")?,
-            labels: embedded!("train-labels-idx1-ubyte")?,
-        };
-        let test = IdxPair {
-            images: embedded!("t10k-images-idx3-ubyte")?,
-            labels: embedded!("t10k-labels-idx1-ubyte")?,
-        };
-        Self::from_idx("mnist", train, test)
+        let train = raw(embedded!("train-images-idx3-ubyte")?, Some(embedded!("train-labels-idx1-ubyte")?));
+        let test = raw(embedded!("t10k-images-idx3-ubyte")?, Some(embedded!("t10k-labels-idx1-ubyte")?));
+        Raw { form: "embedded", train, test: Some(test), class_names: None, notes: vec![] }.dataset("mnist")
     }
 }
 
@@ -62,7 +57,7 @@ mod tests {
     }
 
     fn labels(examples: &Examples) -> Vec<u8> {
-        let labels = examples.labels().to_vec1::<u32>().unwrap();
+        let labels = examples.labels().unwrap().to_vec1::<u32>().unwrap();
         labels.into_iter().map(|label| u8::try_from(label).unwrap()).collect()
     }
 
@@ -75,7 +70,7 @@ mod tests {
     #[test]
     fn mnist_is_the_published_mnist_in_its_published_order() {
         let mnist = Dataset::mnist().unwrap();
-        assert_eq!((mnist.name.as_str(), mnist.classes, mnist.shape.inputs()), ("mnist", 10, 784));
+        assert_eq!((mnist.name.as_str(), mnist.classes(), mnist.shape.inputs()), ("mnist", 10, 784));
         assert_eq!(mnist.train.images().dims(), [60_000, 784]);
         assert_eq!(mnist.test.images().dims(), [10_000, 784]);
 

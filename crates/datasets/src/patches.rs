@@ -6,22 +6,19 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::{Error, ImageShape, Result};
 
-/// Gray images f32 `(images, height * width)` of u8 `images (images, inputs)` of the form `shape`: the length of each
+/// Gray images f32 `(images, height * width)` of `images (images, inputs)` of the form `shape`, u8 or f32: the length of each
 /// pixel's color vector, divided by the largest of its image, as the notebook "Exploring Sparse Coding" (2020) has it. A
 /// black image stays black.
 ///
 /// # Errors
-/// If the images are not u8 of that form, or the form has no pixels.
+/// If the images are not of that form, or the form has no pixels.
 pub fn gray(images: &Tensor, shape: ImageShape) -> Result<Tensor> {
     let (count, inputs) = images.dims2()?;
     check_inputs(inputs, shape.inputs())?;
-    let bytes = images.flatten_all()?.to_vec1::<u8>()?;
-    let length = |pixel: &[u8]| {
-        let squares: u32 = pixel.iter().map(|&value| u32::from(value).pow(2)).sum();
-        f64::from(squares).sqrt()
-    };
+    let values_of_all = images.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    let length = |pixel: &[f32]| pixel.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
     let mut values = Vec::with_capacity(count * shape.height * shape.width);
-    for image in bytes.chunks_exact(shape.inputs()) {
+    for image in values_of_all.chunks_exact(shape.inputs()) {
         let pixels = || image.chunks_exact(shape.channels).map(length);
         let largest = pixels().fold(0.0, f64::max);
         let divisor = if largest > 0.0 { largest } else { 1.0 };

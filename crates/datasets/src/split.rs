@@ -108,7 +108,9 @@ mod tests {
         Dataset {
             name: "counting".into(),
             shape: ImageShape { height: 1, width: 1, channels: 1 },
-            classes: 1,
+            class_names: vec!["0".to_owned()],
+            form: "numbers",
+            notes: vec![],
             train: examples(train),
             test: examples(test),
         }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,17 @@ pub fn scale(images: &Tensor, device: &Device) -> Result<Tensor> {
     Ok(images.apply_op1_no_bwd(&Scale)?.to_device(device)?)
 }
 
+/// What a layer takes in of images, on `device`: bytes [scaled](scale), and f32 as they are.
+///
+/// # Errors
+/// If the images are of another type, or if `device` has no room for them.
+pub fn inputs(images: &Tensor, device: &Device) -> Result<Tensor> {
+    match images.dtype() {
+        DType::F32 => Ok(images.contiguous()?.to_device(device)?),
+        _ => scale(images, device),
+    }
+}
+
 /// In one pass; as candle operations, a cast and a division, it would take twice the memory.
 struct Scale;
 
@@ -30,7 +42,7 @@ impl CustomOp1 for Scale {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let pixels = contiguous(self.name(), storage, layout)?;
+        let pixels = contiguous::<u8>(self.name(), storage, layout)?;
         let scaled = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
         Ok((CpuStorage::F32(scaled), layout.shape().clone()))
     }
@@ -85,10 +97,10 @@ impl From<Threshold> for String {
     }
 }
 
-/// Turns u8 pixels `(images, pixels)` into 0 and 1, u8 too, and puts them on `device`.
+/// Turns u8 or f32 pixels `(images, pixels)` into 0 and 1, u8, and puts them on `device`.
 ///
 /// # Errors
-/// If the images are not `(images, pixels)` u8, or if `device` has no room for them.
+/// If the images are of another form, if those of f32 are to be above a value of bytes, or if `device` has no room for them.
 pub fn binarize(images: &Tensor, threshold: Threshold, device: &Device) -> Result<Tensor> {
     let images = images.to_device(&Device::Cpu)?.contiguous()?;
     Ok(images.apply_op1_no_bwd(&Binarize(threshold))?.to_device(device)?)
@@ -103,27 +115,39 @@ impl CustomOp1 for Binarize {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, size) = layout.shape().dims2()?;
-        let pixels = contiguous(self.name(), storage, layout)?;
-        let mut bits = Vec::with_capacity(pixels.len());
-        for image in pixels.chunks(size.max(1)) {
-            let sum: u64 = image.iter().map(|&pixel| u64::from(pixel)).sum();
-            match self.0 {
-                Threshold::Mean => {
-                    bits.extend(image.iter().map(|&pixel| u8::from(u64::from(pixel) * size as u64 >= sum)));
-                }
-                Threshold::Above(value) => bits.extend(image.iter().map(|&pixel| u8::from(pixel > value))),
+        let bits = match (storage.dtype(), self.0) {
+            (DType::F32, Threshold::Mean) => {
+                let values = contiguous::<f32>(self.name(), storage, layout)?;
+                values.chunks(size.max(1)).flat_map(above_mean).collect()
             }
-        }
+            (DType::F32, threshold) => {
+                candle_core::bail!("the threshold {threshold} is for bytes; allowed for other numbers: mean")
+            }
+            (_, Threshold::Mean) => {
+                let values = contiguous::<u8>(self.name(), storage, layout)?;
+                values.chunks(size.max(1)).flat_map(above_mean).collect()
+            }
+            (_, Threshold::Above(least)) => contiguous::<u8>(self.name(), storage, layout)?
+                .iter()
+                .map(|&value| u8::from(value > least))
+                .collect(),
+        };
         Ok((CpuStorage::U8(bits), layout.shape().clone()))
     }
 }
 
-fn contiguous<'a>(
+/// Which values are at least the mean of all; for bytes exactly so, as their sums are whole numbers below 2^53.
+fn above_mean<T: Copy + Into<f64>>(image: &[T]) -> Vec<u8> {
+    let sum: f64 = image.iter().map(|&value| value.into()).sum();
+    image.iter().map(|&value| u8::from(value.into() * image.len() as f64 >= sum)).collect()
+}
+
+fn contiguous<'a, T: WithDType>(
     op: &'static str,
     storage: &'a CpuStorage,
     layout: &Layout,
-) -> candle_core::Result<&'a [u8]> {
-    let pixels = storage.as_slice::<u8>()?;
+) -> candle_core::Result<&'a [T]> {
+    let pixels = storage.as_slice::<T>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&pixels[start..end]),
         None => Err(candle_core::Error::RequiresContiguous { op }.bt()),

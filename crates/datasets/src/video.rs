@@ -20,7 +20,7 @@
 //!
 //! Source: the notebook "Variable Xi Invariance" (2021).
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -32,21 +32,20 @@ use crate::{Error, Result};
 /// torus: with 30 x 30 images of 28 pixels the torus is 29 · 28 = 812 pixels wide.
 #[derive(Clone, Debug)]
 pub struct Tapestry {
-    pixels: Vec<u8>,
-    width: usize,
+    pixels: Tensor,
     torus: usize,
     window: usize,
 }
 
 impl Tapestry {
-    /// A tapestry of u8 `images (images, side²)`, as many as fit into a square, seen through a window of
+    /// A tapestry of `images (images, side²)`, as many as fit into a square, seen through a window of
     /// `window x window` pixels.
     ///
     /// # Errors
-    /// If the images are not square u8 images, there are fewer than four, or the window is larger than an image, and so
+    /// If the images are not square, there are fewer than four, or the window is larger than an image, and so
     /// than what the edges repeat.
     pub fn new(images: &Tensor, window: usize) -> Result<Self> {
-        let (count, side, source) = square_images(images)?;
+        let (count, side) = square_images(images)?;
         let grid = count.isqrt();
         if grid < 2 {
             return Err(Error::setting("images", count, "at least 4, for a tapestry of 2 x 2"));
@@ -55,21 +54,17 @@ impl Tapestry {
             let allowed = format!("1 to {side}, the side of an image: the tapestry's edges repeat no more");
             return Err(Error::setting("window", window, allowed));
         }
-        let width = grid * side;
-        let mut pixels = vec![0; width * width];
-        for (number, image) in source.chunks_exact(side * side).take(grid * grid).enumerate() {
-            let (column, row) = (number / grid, number % grid);
-            for (y, line) in image.chunks_exact(side).enumerate() {
-                let at = (row * side + y) * width + column * side;
-                pixels[at..at + side].copy_from_slice(line);
-            }
-        }
-        let torus = width - side;
-        pixels.copy_within(..side * width, torus * width);
-        for line in pixels.chunks_exact_mut(width) {
-            line.copy_within(..side, torus);
-        }
-        Ok(Self { pixels, width, torus, window })
+        let (width, torus) = (grid * side, (grid - 1) * side);
+        // Image (column, row) has its pixel (y, x) at (row · side + y, column · side + x).
+        let images = images.narrow(0, 0, grid * grid)?.reshape((grid, grid, side, side))?;
+        let pixels = images
+            .permute((1, 2, 0, 3))?
+            .reshape((width, width))?
+            .narrow(0, 0, torus)?
+            .narrow(1, 0, torus)?;
+        let pixels = Tensor::cat(&[&pixels, &pixels.narrow(0, 0, side)?], 0)?;
+        let pixels = Tensor::cat(&[&pixels, &pixels.narrow(1, 0, side)?], 1)?;
+        Ok(Self { pixels, torus, window })
     }
 
     /// After so many pixels, in both directions, everything comes again.
@@ -82,26 +77,22 @@ impl Tapestry {
         self.window
     }
 
-    /// All pixels, u8 `(side, side)`, the repeated ones included.
-    pub fn pixels(&self) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&self.pixels, (self.width, self.width), &Device::Cpu)?)
+    /// All pixels `(side, side)`, the repeated ones included.
+    pub fn pixels(&self) -> &Tensor {
+        &self.pixels
     }
 
-    /// What the window shows at each of `positions`, `(x, y)` of its upper left pixel: u8 `(frames, window²)`.
+    /// What the window shows at each of `positions`, `(x, y)` of its upper left pixel: `(frames, window²)`.
     ///
     /// # Errors
-    /// Only if there is not enough memory: positions are taken modulo the torus.
+    /// If there is no room for them, or no position.
     pub fn frames(&self, positions: impl IntoIterator<Item = (usize, usize)>) -> Result<Tensor> {
-        let mut frames = Vec::new();
-        let mut count = 0;
-        for (x, y) in positions {
-            let (x, y) = (x % self.torus, y % self.torus);
-            for line in self.pixels.chunks_exact(self.width).skip(y).take(self.window) {
-                frames.extend_from_slice(&line[x..x + self.window]);
-            }
-            count += 1;
-        }
-        Ok(Tensor::from_vec(frames, (count, self.window * self.window), &Device::Cpu)?)
+        let frame = |(x, y): (usize, usize)| {
+            let lines = self.pixels.narrow(0, y % self.torus, self.window)?;
+            lines.narrow(1, x % self.torus, self.window)?.reshape((1, self.window * self.window))
+        };
+        let frames = positions.into_iter().map(frame).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&frames, 0)?)
     }
 }
 
@@ -182,28 +173,24 @@ impl Iterator for Accelerations {
 /// Images side by side, of which a window as large as one image passes over a pixel a frame.
 #[derive(Clone, Debug)]
 pub struct Ribbon {
-    pixels: Vec<u8>,
+    /// `(side, width)`.
+    pixels: Tensor,
     width: usize,
     side: usize,
 }
 
 impl Ribbon {
-    /// A ribbon of all u8 `images (images, side²)`.
+    /// A ribbon of all `images (images, side²)`.
     ///
     /// # Errors
-    /// If the images are not square u8 images, or there are fewer than two.
+    /// If the images are not square, or there are fewer than two.
     pub fn new(images: &Tensor) -> Result<Self> {
-        let (count, side, source) = square_images(images)?;
+        let (count, side) = square_images(images)?;
         if count < 2 {
             return Err(Error::setting("images", count, "at least 2, for a ribbon that moves"));
         }
         let width = count * side;
-        let mut pixels = Vec::with_capacity(source.len());
-        for y in 0..side {
-            source
-                .chunks_exact(side * side)
-                .for_each(|image| pixels.extend_from_slice(&image[y * side..][..side]));
-        }
+        let pixels = images.reshape((count, side, side))?.permute((1, 0, 2))?.reshape((side, width))?;
         Ok(Self { pixels, width, side })
     }
 
@@ -217,42 +204,37 @@ impl Ribbon {
         self.len() == 0
     }
 
-    /// The frames of these numbers, u8 `(frames, side²)`.
+    /// The frames of these numbers, `(frames, side²)`.
     ///
     /// # Errors
-    /// If one is not below [`len`](Self::len).
+    /// If a number is not below [`len`](Self::len), or there is none.
     pub fn frames(&self, numbers: impl IntoIterator<Item = usize>) -> Result<Tensor> {
-        let mut frames = Vec::new();
-        let mut count = 0;
-        for number in numbers {
+        let frame = |number: usize| {
             if number >= self.len() {
-                return Err(Error::setting(
-                    "frame",
-                    number,
-                    format!("below {}, the length of the ribbon", self.len()),
-                ));
+                let allowed = format!("below {}, the length of the ribbon", self.len());
+                return Err(Error::setting("frame", number, allowed));
             }
-            for line in self.pixels.chunks_exact(self.width) {
-                frames.extend_from_slice(&line[number..number + self.side]);
-            }
-            count += 1;
-        }
-        Ok(Tensor::from_vec(frames, (count, self.side * self.side), &Device::Cpu)?)
+            Ok(self.pixels.narrow(1, number, self.side)?.reshape((1, self.side * self.side))?)
+        };
+        let frames = numbers.into_iter().map(frame).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&frames, 0)?)
     }
 }
 
-/// How many images there are, the side of one, and all their pixels.
-fn square_images(images: &Tensor) -> Result<(usize, usize, Vec<u8>)> {
+/// The number of images and their side.
+fn square_images(images: &Tensor) -> Result<(usize, usize)> {
     let (count, inputs) = images.dims2()?;
     let side = inputs.isqrt();
     if side == 0 || side * side != inputs {
         return Err(Error::setting("pixels of an image", inputs, "a square number"));
     }
-    Ok((count, side, images.flatten_all()?.to_vec1::<u8>()?))
+    Ok((count, side))
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     /// Images of 3 x 3 pixels, each of one gray: 1, 2, 3, ...
@@ -279,8 +261,8 @@ mod tests {
 
     #[test]
     fn images_beyond_the_square_are_left_out() {
-        let few = Tapestry::new(&images(4), 3).unwrap().pixels().unwrap().to_vec2::<u8>().unwrap();
-        let more = Tapestry::new(&images(8), 3).unwrap().pixels().unwrap().to_vec2::<u8>().unwrap();
+        let few = Tapestry::new(&images(4), 3).unwrap().pixels().to_vec2::<u8>().unwrap();
+        let more = Tapestry::new(&images(8), 3).unwrap().pixels().to_vec2::<u8>().unwrap();
         assert_eq!(few, more);
     }
 

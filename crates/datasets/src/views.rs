@@ -38,12 +38,12 @@ pub fn jitter(images: usize, views: usize, most: i64, mut draws: Generator) -> R
     Ok(draws.into_iter().map(walk).collect())
 }
 
-/// The middle of u8 `images (images, inputs)` of the form `shape`, `window` pixels wide, moved by each of an image's shifts:
-/// u8 `(images · shifts, window² · channels)`. Beyond an image there is nothing; images that no shifts are given for are left
+/// The middle of `images (images, inputs)` of the form `shape`, `window` pixels wide, moved by each of an image's shifts:
+/// `(images · shifts, window² · channels)`. Beyond an image there is nothing; images that no shifts are given for are left
 /// out.
 ///
 /// # Errors
-/// If the images are not u8 of that form, or if there are more lists of shifts than images.
+/// If the images are not of that form, or if there are more lists of shifts than images.
 pub fn shifted(images: &Tensor, shape: ImageShape, shifts: &[Vec<Shift>], window: usize) -> Result<Tensor> {
     let (count, inputs) = images.dims2()?;
     check_inputs(inputs, shape.inputs())?;
@@ -51,27 +51,29 @@ pub fn shifted(images: &Tensor, shape: ImageShape, shifts: &[Vec<Shift>], window
         return Err(Error::setting("shifts", shifts.len(), format!("one list for each of {count} images")));
     }
     let ImageShape { height, width, channels } = shape;
-    let pixels = images.flatten_all()?.to_vec1::<u8>()?;
-    let middle = |side: usize| (side as i64 - window as i64) / 2;
+    // Room for every window: what lies beyond an image is zero.
+    let all = || shifts.iter().flatten();
+    let farthest = all().map(|(dx, dy)| dx.unsigned_abs().max(dy.unsigned_abs()) as usize).max().unwrap_or(0);
+    let margin = farthest + window;
+    let images = images.reshape((count, height, width, channels))?;
+    let images = images.pad_with_zeros(1, margin, margin)?.pad_with_zeros(2, margin, margin)?;
+    let corner = |side: usize, shift: i64| {
+        let middle = (side as i64 - window as i64) / 2;
+        (middle + shift + margin as i64) as usize
+    };
     let mut frames = Vec::new();
-    for (image, shifts) in pixels.chunks_exact(shape.inputs().max(1)).zip(shifts) {
-        for (dx, dy) in shifts {
-            for y in 0..window as i64 {
-                for x in 0..window as i64 {
-                    let (x, y) = (x + middle(width) + dx, y + middle(height) + dy);
-                    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
-                    match inside {
-                        true => {
-                            frames.extend(&image[(y as usize * width + x as usize) * channels..][..channels])
-                        }
-                        false => frames.extend(std::iter::repeat_n(0, channels)),
-                    }
-                }
-            }
+    for (image, shifts) in shifts.iter().enumerate() {
+        let image = images.get(image)?;
+        for &(dx, dy) in shifts {
+            let lines = image.narrow(0, corner(height, dy), window)?;
+            let frame = lines.narrow(1, corner(width, dx), window)?;
+            frames.push(frame.reshape((1, window * window * channels))?);
         }
     }
-    let count = shifts.iter().map(Vec::len).sum::<usize>();
-    Ok(Tensor::from_vec(frames, (count, window * window * channels), &Device::Cpu)?)
+    match frames.is_empty() {
+        true => Ok(images.flatten_from(1)?.narrow(0, 0, 0)?.narrow(1, 0, window * window * channels)?),
+        false => Ok(Tensor::cat(&frames, 0)?),
+    }
 }
 
 /// Windows at random places of random images, in all their colors: a stream in which no frame has to do with the next.
@@ -83,7 +85,7 @@ pub struct RandomWindows {
 }
 
 impl RandomWindows {
-    /// Windows of `window` by `window` pixels over u8 `images (images, inputs)` of the form `shape`.
+    /// Windows of `window` by `window` pixels over `images (images, inputs)` of the form `shape`.
     ///
     /// # Errors
     /// If there are no images, if they are not of that form, or if a window does not fit into one.
@@ -97,7 +99,7 @@ impl RandomWindows {
         Ok(Self { images: images.clone(), shape, window })
     }
 
-    /// The frames with these numbers, u8 `(frames, window² · channels)`: the same ones for the same `draws`.
+    /// The frames with these numbers, `(frames, window² · channels)`: the same ones for the same `draws`.
     ///
     /// # Errors
     /// If there is no room for them.

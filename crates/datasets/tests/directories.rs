@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use hebbian_datasets::{Dataset, ImageShape, Result};
+use hebbian_datasets::{Dataset, ImageShape, ReadOptions, Result};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
 
 fn load(dir: &TempDir) -> Result<Dataset> {
-    Dataset::from_dir("mine", dir.path())
+    Dataset::from_dir(dir.path(), &ReadOptions::default())
 }
 
 fn refusal(dir: &TempDir) -> String {
@@ -25,7 +25,7 @@ fn write(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
 }
 
 fn labels(dataset: &Dataset) -> [Vec<u32>; 2] {
-    [&dataset.train, &dataset.test].map(|examples| examples.labels().to_vec1().unwrap())
+    [&dataset.train, &dataset.test].map(|examples| examples.labels().unwrap().to_vec1().unwrap())
 }
 
 fn images(dataset: &Dataset) -> [Vec<Vec<u8>>; 2] {
@@ -41,6 +41,9 @@ fn record(label: u8, beginnings: [u8; 3]) -> Vec<u8> {
 fn cifar(train: &[u8]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "data_batch_1.bin", train);
+    for number in 2..=5 {
+        write(&dir, &format!("data_batch_{number}.bin"), record(number, [number; 3]));
+    }
     write(&dir, "test_batch.bin", record(3, [5, 6, 7]));
     dir
 }
@@ -48,10 +51,9 @@ fn cifar(train: &[u8]) -> TempDir {
 #[test]
 fn cifar_10_has_the_three_values_of_a_pixel_side_by_side_and_rows_first() {
     let dir = cifar(&[record(9, [0, 100, 200]), record(0, [1, 2, 3])].concat());
-    write(&dir, "data_batch_2.bin", record(4, [9, 9, 9]));
     let dataset = load(&dir).unwrap();
     assert_eq!(dataset.shape, ImageShape { height: 32, width: 32, channels: 3 });
-    assert_eq!((labels(&dataset), dataset.classes), ([vec![9, 0, 4], vec![3]], 10));
+    assert_eq!((labels(&dataset), dataset.classes()), ([vec![9, 0, 2, 3, 4, 5], vec![3]], 10));
     let [train, _] = images(&dataset);
     assert_eq!(train[0][..6], [0, 100, 200, 1, 101, 201]);
     assert_eq!(train[0][3 * 32..3 * 32 + 3], [32, 132, 232]);
@@ -70,9 +72,17 @@ fn cifar_10_files_that_are_not_are_named() {
     }
     let message = refusal(&cifar(&[whole.clone(), record(10, [0; 3])].concat()));
     assert_eq!(message, "data_batch_1.bin: at byte 3073: found label 10, expected a label from 0 to 9");
-    let dir = cifar(&whole);
-    fs::remove_file(dir.path().join("test_batch.bin")).unwrap();
-    assert!(refusal(&dir).ends_with("found no file named test_batch.bin"));
+    for name in ["test_batch.bin", "data_batch_3.bin"] {
+        let dir = cifar(&whole);
+        fs::remove_file(dir.path().join(name)).unwrap();
+        assert!(refusal(&dir).ends_with(&format!("found no file named {name}")));
+    }
+    let python = tempfile::tempdir().unwrap();
+    write(&python, "cifar-10-batches-py/data_batch_1", "pickled");
+    assert!(
+        refusal(&python)
+            .ends_with("expected the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)")
+    );
 }
 
 fn png(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth, data: &[u8]) -> Vec<u8> {
@@ -100,7 +110,7 @@ fn png_files_are_numbered_by_the_names_of_their_folders() {
     write(&dir, "test/dog/1.png", gray([5, 6]));
     let dataset = load(&dir).unwrap();
     assert_eq!(dataset.shape, ImageShape { height: 1, width: 2, channels: 1 });
-    assert_eq!((labels(&dataset), dataset.classes), ([vec![0, 1], vec![2]], 3));
+    assert_eq!((labels(&dataset), dataset.classes()), ([vec![0, 1], vec![2]], 3));
     assert_eq!(images(&dataset), [vec![vec![3, 4], vec![1, 2]], vec![vec![5, 6]]]);
 }
 
@@ -122,13 +132,13 @@ fn without_sets_every_sixth_image_of_a_class_is_a_test_image() {
 }
 
 #[test]
-fn every_kind_of_png_is_read_as_eight_bits_without_transparency() {
+fn every_kind_of_png_is_read_as_eight_bits() {
     use png::{BitDepth::*, ColorType::*};
     for (color, depth, data, expected) in [
         (Rgb, Eight, vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 4, 5, 6]),
-        (Rgba, Eight, vec![1, 2, 3, 0, 4, 5, 6, 9], vec![1, 2, 3, 4, 5, 6]),
-        (GrayscaleAlpha, Eight, vec![1, 0, 4, 9], vec![1, 4]),
-        (Grayscale, Sixteen, vec![1, 99, 4, 99], vec![1, 4]),
+        // Gray that is saved as color is gray.
+        (Rgb, Eight, vec![1, 1, 1, 4, 4, 4], vec![1, 4]),
+        (Grayscale, Sixteen, vec![1, 99, 4, 199], vec![1, 5]),
         (Grayscale, One, vec![0b0100_0000], vec![0, 255]),
         (Indexed, Eight, vec![1, 0], vec![40, 50, 60, 10, 20, 30]),
     ] {
@@ -140,23 +150,79 @@ fn every_kind_of_png_is_read_as_eight_bits_without_transparency() {
 }
 
 #[test]
-fn png_files_that_do_not_go_together_are_named() {
-    let color = png(2, 1, png::ColorType::Rgb, png::BitDepth::Eight, &[0; 6]);
-    let tall = png(1, 2, png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 2]);
-    for (other, found) in [(color, "1 x 2 pixels, color"), (tall, "2 x 1 pixels, gray")] {
+fn what_is_transparent_shows_the_background_before_which_the_drawing_is_seen() {
+    use png::{BitDepth::*, ColorType::*};
+    for (color, data, expected) in [
+        // A black stroke, and a half black one.
+        (GrayscaleAlpha, vec![0, 255, 0, 0], vec![0, 255]),
+        (GrayscaleAlpha, vec![0, 255, 0, 51], vec![0, 204]),
+        (Rgba, vec![0, 0, 0, 255, 9, 9, 9, 0], vec![0, 255]),
+        // A white one.
+        (GrayscaleAlpha, vec![255, 255, 255, 0], vec![255, 0]),
+        (Rgba, vec![200, 210, 220, 255, 0, 0, 0, 0], vec![200, 210, 220, 0, 0, 0]),
+    ] {
         let dir = tempfile::tempdir().unwrap();
-        write(&dir, "train/a/1.png", gray([0, 0]));
-        write(&dir, "test/a/2.png", other);
-        let expected = "expected 1 x 2 pixels, gray, as in train/a/1.png";
-        assert_eq!(refusal(&dir), format!("test/a/2.png: at byte 16: found {found}, {expected}"));
+        write(&dir, "train/a/1.png", png(2, 1, color, Eight, &data));
+        write(&dir, "test/a/1.png", png(2, 1, color, Eight, &data));
+        assert_eq!(images(&load(&dir).unwrap())[0], [expected], "{color:?} {data:?}");
     }
+}
+
+#[test]
+fn one_image_in_color_makes_all_images_color_and_says_nothing_of_gray_files_that_are_color() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "train/a/1.png", gray([7, 8]));
+    write(&dir, "test/a/1.png", png(2, 1, png::ColorType::Rgb, png::BitDepth::Eight, &[1, 2, 3, 4, 5, 6]));
+    assert_eq!(images(&load(&dir).unwrap()), [[[7, 7, 7, 8, 8, 8]], [[1, 2, 3, 4, 5, 6]]]);
+}
+
+#[test]
+fn images_of_two_sizes_are_refused_unless_a_size_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let tall = png(1, 2, png::ColorType::Grayscale, png::BitDepth::Eight, &[9; 2]);
+    write(&dir, "train/a/1.png", gray([9, 9]));
+    write(&dir, "test/a/2.png", tall);
+    let expected = "expected 1 x 2, as in train/a/1.png; --image-size 1x2 brings all to that size";
+    assert_eq!(refusal(&dir), format!("test/a/2.png: found 2 x 1 pixels, {expected}"));
+    let mut options = ReadOptions::default();
+    options.image_size = Some((3, 2));
+    assert_eq!(images(&Dataset::from_dir(dir.path(), &options).unwrap()), [[[9; 6]], [[9; 6]]]);
+}
+
+#[test]
+fn what_systems_leave_is_passed_over_and_other_files_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    for set in ["train", "test"] {
+        write(&dir, &format!("{set}/a/deep/below/1.png"), gray([1, 2]));
+        write(&dir, &format!("{set}/a/._1.png"), "left by macOS");
+        write(&dir, &format!("{set}/a/Thumbs.db"), "left by Windows");
+        write(&dir, &format!("{set}/.ipynb_checkpoints/1.png"), gray([1, 2]));
+        write(&dir, &format!("{set}/a/notes.txt"), "no image");
+    }
+    let dataset = load(&dir).unwrap();
+    assert_eq!(dataset.class_names, ["a"]);
+    assert_eq!(images(&dataset), [[[1, 2]], [[1, 2]]]);
+    assert_eq!(dataset.notes.len(), 1);
+    assert!(dataset.notes[0].starts_with("2 other files are passed over, such as "), "{}", dataset.notes[0]);
+}
+
+#[test]
+fn a_file_that_is_no_image_as_its_name_says_is_refused_and_nothing_at_all_is_told() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "train/a/1.png", "no PNG");
     write(&dir, "test/a/1.png", gray([0, 0]));
-    assert!(refusal(&dir).starts_with("train/a/1.png: cannot be read beyond byte 0: "), "{}", refusal(&dir));
+    assert_eq!(
+        refusal(&dir),
+        "train/a/1.png: found another file, expected a PNG, JPEG or BMP image, as its name says"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.txt", "text");
+    write(&dir, "b/c.txt", "text");
+    let message = refusal(&dir);
+    assert!(message.contains("found 1 files and 1 folders (a.txt, b); allowed: IDX files, "), "{message}");
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "a/1.png", gray([0, 0]));
-    assert!(refusal(&dir).ends_with("found no file named CLASS/*.png, of which some train and some test"));
+    assert!(refusal(&dir).ends_with("found 1 training and 0 test examples, expected one of each"));
 }
 
 fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -178,7 +244,8 @@ fn arrays() -> TempDir {
 fn numpy_arrays_are_read_whatever_the_type_of_their_labels() {
     let dataset = load(&arrays()).unwrap();
     assert_eq!(dataset.shape, ImageShape { height: 1, width: 2, channels: 1 });
-    assert_eq!((labels(&dataset), dataset.classes), ([vec![3, 1], vec![4]], 5));
+    assert_eq!((labels(&dataset), dataset.classes()), ([vec![1, 0], vec![2]], 3));
+    assert_eq!(dataset.class_names, ["1", "3", "4"]);
     assert_eq!(images(&dataset), [vec![vec![1, 2], vec![3, 4]], vec![vec![5, 6]]]);
 }
 
@@ -197,53 +264,180 @@ fn the_tensors_of_a_safetensors_file_are_read_too() {
     write(&dir, "mine.safetensors", safetensors::serialize(tensors.clone(), None).unwrap());
     let dataset = load(&dir).unwrap();
     assert_eq!(dataset.shape, ImageShape { height: 1, width: 2, channels: 3 });
-    assert_eq!((labels(&dataset), dataset.classes), ([vec![1], vec![0]], 2));
-    write(&dir, "mine.safetensors", safetensors::serialize(tensors[..3].to_vec(), None).unwrap());
-    let expected = "expected train_images, train_labels, test_images, test_labels";
-    assert_eq!(
-        refusal(&dir),
-        format!("mine.safetensors: at byte 8: found no tensor `test_labels`, {expected}")
-    );
+    assert_eq!((labels(&dataset), dataset.classes()), ([vec![1], vec![0]], 2));
 }
 
 #[test]
 fn arrays_that_make_no_dataset_are_named() {
     for (name, bytes, expected) in [
-        ("train_images.npy", b"PK".to_vec(), "train_images.npy: at byte 0: found other bytes"),
+        ("train_images.npy", b"PK".to_vec(), "train_images.npy: found other bytes"),
         (
             "train_images.npy",
-            npy("<f4", "(1, 1, 1)", &[0; 4]),
-            "train_images.npy: at byte 0: found [1, 1, 1] of type f4",
+            npy("<c8", "(1, 1, 1)", &[0; 8]),
+            "train_images.npy: found elements of type <c8",
+        ),
+        ("train_images.npy", npy("|O", "(1, 1, 1)", &[0; 8]), "train_images.npy: found Python objects"),
+        (
+            "train_images.npy",
+            npy("<U1", "(1, 1, 1)", &[65, 0, 0, 0]),
+            "train_images.npy: found elements of type text",
         ),
         (
             "train_images.npy",
-            npy("|u1", "(2, 2)", &[0; 4]),
-            "train_images.npy: at byte 0: found shape [2, 2]",
+            npy("|u1", "(2, 5, 5, 5)", &[0; 250]),
+            "train_images.npy: found an array of shape [2, 5, 5, 5]",
         ),
-        (
-            "train_images.npy",
-            npy("|u1", "(2, 1, 2)", &[0; 3]),
-            "train_images.npy: at byte 73: found 3 bytes of values",
-        ),
+        ("train_images.npy", npy("|u1", "(2, 1, 2)", &[0; 3]), "train_images.npy: found 3 bytes of values"),
         (
             "train_images.npy",
             npy("|u1", "(99999999999, 99999999999, 2)", &[0; 3]),
-            "train_images.npy: at byte ",
+            "train_images.npy: found 3 bytes",
         ),
-        ("test_labels.npy", npy("<f4", "(1,)", &[0; 4]), "test_labels.npy: at byte 0: found type f4"),
-        ("test_labels.npy", npy("|i1", "(1,)", &[255]), "test_labels.npy: at byte 0: found label 255"),
-        ("test_labels.npy", npy("|u1", "(2,)", &[1, 1]), "examples: found 2 labels, expected 1"),
-        ("test_images.npy", npy("|u1", "(1, 2, 1)", &[5, 6]), "test_images.npy: at byte 0: found images of"),
+        (
+            "train_images.npy",
+            npy("<f4", "(1, 1, 2)", &[0, 0, 192, 127, 0, 0, 0, 0]),
+            "train_images.npy: found NaN in example 0",
+        ),
+        ("test_labels.npy", npy("<f4", "(1,)", &[0, 0, 0, 63]), "test_labels.npy: found the label 0.5"),
+        (
+            "test_labels.npy",
+            npy("|u1", "(2,)", &[1, 1]),
+            "test_labels.npy: found 2 labels, expected 1, one for each image",
+        ),
+        (
+            "test_labels.npy",
+            npy("|u1", "(1, 2)", &[1, 1]),
+            "test_labels.npy: found labels of shape [1, 2] whose row 0",
+        ),
+        ("test_images.npy", npy("|u1", "(1, 2, 1)", &[5, 6]), "test_images.npy: found images of 2 x 1 gray"),
     ] {
         let dir = arrays();
         write(&dir, name, bytes);
         assert!(refusal(&dir).starts_with(expected), "{}", refusal(&dir));
     }
-    let dir = arrays();
-    fs::remove_file(dir.path().join("test_labels.npy")).unwrap();
-    assert!(refusal(&dir).ends_with("found no file named test_labels.npy"));
-    let missing = Dataset::from_dir("mine", Path::new("no/such/place")).unwrap_err().to_string();
+    let missing =
+        Dataset::from_dir(Path::new("no/such/place"), &ReadOptions::default()).unwrap_err().to_string();
     assert_eq!(missing, "there is no directory no/such/place");
+}
+
+/// The same two images and their labels in whatever type, order and shape.
+#[test]
+fn arrays_are_the_same_whatever_their_type_order_and_shape() {
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let doubles = |values: &[f64]| values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<u8>>();
+    let shorts = |values: &[i16]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    for (descr, values) in [
+        ("<f4", floats(&[0.5, 1.0, 2.0, 300.0])),
+        (">f8", doubles(&[0.5, 1.0, 2.0, 300.0])),
+        ("<f2", vec![0, 0x38, 0, 0x3c, 0, 0x40, 0xb0, 0x5c]),
+    ] {
+        let dir = arrays();
+        write(&dir, "train_images.npy", npy(descr, "(2, 1, 2)", &values));
+        let train = load(&dir).unwrap().train;
+        assert_eq!(train.images().to_vec2::<f32>().unwrap(), [[0.5, 1.0], [2.0, 300.0]], "{descr}");
+    }
+    let dir = arrays();
+    write(&dir, "train_images.npy", npy("<i2", "(2, 1, 2)", &shorts(&[1, 2, 3, 255])));
+    assert_eq!(images(&load(&dir).unwrap())[0], [[1, 2], [3, 255]]);
+    write(&dir, "train_images.npy", npy("<i2", "(2, 1, 2)", &shorts(&[-1, 2, 3, 4])));
+    assert_eq!(load(&dir).unwrap().test.images().to_vec2::<f32>().unwrap(), [[5.0, 6.0]]);
+    let fortran = npy("|u1", "(2, 1, 2)", &[1, 3, 2, 4]);
+    let fortran =
+        String::from_utf8_lossy(&fortran).replace("'fortran_order': False", "'fortran_order': True ");
+    let bytes: Vec<u8> =
+        fortran.chars().map(|c| if c == char::REPLACEMENT_CHARACTER { 0x93 } else { c as u8 }).collect();
+    write(&dir, "train_images.npy", bytes);
+    assert_eq!(images(&load(&dir).unwrap())[0], [[1, 2], [3, 4]]);
+}
+
+#[test]
+fn zeros_and_ones_of_an_array_are_numbers_and_those_of_an_image_are_pixels() {
+    let dir = arrays();
+    write(&dir, "train_images.npy", npy("|b1", "(2, 1, 2)", &[0, 1, 1, 0]));
+    write(&dir, "test_images.npy", npy("|u1", "(1, 1, 2)", &[1, 0]));
+    let dataset = load(&dir).unwrap();
+    assert_eq!(dataset.train.images().to_vec2::<f32>().unwrap(), [[0.0, 1.0], [1.0, 0.0]]);
+    assert_eq!(dataset.summary().unwrap().dtype, "f32");
+}
+
+#[test]
+fn labels_may_be_text_a_column_or_one_hot() {
+    for (descr, shape, values) in [
+        (
+            "<U3",
+            "(2,)",
+            [99u8, 97, 116, 97, 110, 116].iter().flat_map(|&letter| [letter, 0, 0, 0]).collect::<Vec<u8>>(),
+        ),
+        ("|S3", "(2, 1)", b"catant".to_vec()),
+    ] {
+        let dir = arrays();
+        write(&dir, "train_labels.npy", npy(descr, shape, &values));
+        write(&dir, "test_labels.npy", npy("|S3", "(1,)", b"dog"));
+        let dataset = load(&dir).unwrap();
+        assert_eq!(dataset.class_names, ["ant", "cat", "dog"]);
+        assert_eq!(labels(&dataset), [vec![1, 0], vec![2]]);
+    }
+    let dir = arrays();
+    write(&dir, "train_labels.npy", npy("|u1", "(2, 3)", &[0, 0, 1, 1, 0, 0]));
+    write(&dir, "test_labels.npy", npy("|u1", "(1, 3)", &[0, 1, 0]));
+    assert_eq!(labels(&load(&dir).unwrap()), [vec![2, 0], vec![1]]);
+}
+
+#[test]
+fn without_labels_there_are_no_classes_and_without_a_test_set_every_sixth_example_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "X.npy", npy("|u1", "(7, 4)", &(0..28).collect::<Vec<u8>>()));
+    let dataset = load(&dir).unwrap();
+    assert_eq!((dataset.classes(), dataset.train.len(), dataset.test.len()), (0, 6, 1));
+    assert_eq!(dataset.shape, ImageShape { height: 2, width: 2, channels: 1 });
+    assert!(dataset.train.labels().is_none());
+    assert_eq!(images(&dataset)[1], [[20, 21, 22, 23]]);
+}
+
+#[test]
+fn tables_have_their_labels_first_or_in_a_column_of_that_name() {
+    for (train, test) in [
+        ("5,1,2\n3,3,4\n", "3,5,6\n"),
+        ("label,pixel0,pixel1\n5,1,2\n3,3,4\n", "label,pixel0,pixel1\n3,5,6\n"),
+        ("id,0,1,Label\n7,1,2,5\n8,3,4,3\n", "id;0;1;Label\r\n7;5;6;3\r\n"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, "digits_train.csv", train);
+        write(&dir, "digits_test.csv", test);
+        let dataset = load(&dir).unwrap();
+        assert_eq!(dataset.class_names, ["3", "5"], "{train}");
+        assert_eq!(labels(&dataset), [vec![1, 0], vec![0]], "{train}");
+        assert_eq!(images(&dataset), [vec![vec![1, 2], vec![3, 4]], vec![vec![5, 6]]], "{train}");
+    }
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_named_with_line_and_column() {
+    for (text, expected) in [
+        ("label,a,b\n1,2,3\n1,x,3\n", "train.csv: found `x` in line 3, column 2, expected finite numbers"),
+        ("label,a\n1,nan\n", "train.csv: found `nan` in line 2, column 2, expected finite numbers"),
+        ("5.1,2,3\n", "train.csv: found `5.1` in line 1, column 1, expected labels: whole numbers or text"),
+        ("label,a\n", "train.csv: found no row of values"),
+        ("label,a\n1,2\n1\n", "train.csv: found CSV error: record 2"),
+        ("", "train.csv: found no row"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, "train.csv", text);
+        assert!(refusal(&dir).starts_with(expected), "{text}: {}", refusal(&dir));
+    }
+}
+
+#[test]
+fn a_dataset_is_known_again_by_its_content_whatever_its_files() {
+    let table = tempfile::tempdir().unwrap();
+    write(&table, "train.csv", "3,1,2\n1,3,4\n");
+    write(&table, "test.csv", "4,5,6\n");
+    let [one, other] = [arrays(), table].map(|dir| load(&dir).unwrap().summary().unwrap());
+    assert_eq!(one.sha256, other.sha256);
+    assert_eq!((one.range, one.dtype.as_str()), ([1.0, 6.0], "u8"));
+    let changed = arrays();
+    write(&changed, "test_labels.npy", npy("|u1", "(1,)", &[3]));
+    assert_ne!(load(&changed).unwrap().summary().unwrap().sha256, one.sha256);
 }
 
 proptest! {
@@ -253,11 +447,12 @@ proptest! {
 
     #[test]
     fn no_change_to_a_file_makes_reading_panic(
-        which in 0..3usize, keep in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte: u8,
+        which in 0..4usize, keep in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte: u8,
     ) {
         let (name, valid) = match which {
             0 => ("train_images.npy", npy("|u1", "(2, 1, 2)", &[1, 2, 3, 4])),
             1 => ("train/a/1.png", gray([1, 2])),
+            2 => ("train.csv", b"label,a,b\n1,2,3\n2,0.5,x\n".to_vec()),
             _ => ("mine.safetensors", safetensors::serialize([("a", safetensors::tensor::TensorView::new(
                 safetensors::Dtype::U8, vec![2], &[1, 2]).unwrap())], None).unwrap()),
         };

@@ -75,7 +75,7 @@ impl<'m> Answer<'m> {
             weights,
             votes,
         });
-        let input = transforms::scale(pixels, &Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let input = transforms::inputs(pixels, &Device::Cpu)?.flatten_all()?.to_vec1()?;
         let shape = model.image().context("images")?;
         let explanation = Explanation {
             title: format!("{name}: {}", self.text(3)),

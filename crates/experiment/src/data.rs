@@ -4,17 +4,17 @@ use std::path::Path;
 
 #[cfg(not(feature = "hub"))]
 use anyhow::bail;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use candle_core::{Device, Tensor};
 use hebbian_classifier::Labeled;
-use hebbian_datasets::{Dataset, Error, Examples, ImageShape, Split, SplitSizes, transforms};
+use hebbian_datasets::{
+    Dataset, DatasetSummary, Error, Examples, ImageShape, ReadOptions, Split, SplitSizes, transforms,
+};
 use serde_json::{Value, json};
 
 use hebbian_training::{Invalid, Parameters};
 
-#[cfg(feature = "hub")]
-use crate::progress;
-use crate::{DataSettings, DatasetName, check_batches};
+use crate::{DataSettings, DatasetName, Progress, check_batches, progress};
 
 /// What a session learns from and is about.
 pub trait Subject {
@@ -26,16 +26,28 @@ pub trait Subject {
 
     /// Name and sizes, as `results.json` holds them.
     fn summary(&self) -> Value;
+
+    /// The dataset that it comes from, where it is of one: a run is resumed only with the same.
+    fn dataset(&self) -> Option<&DatasetSummary> {
+        None
+    }
+
+    /// What the classes are called; none where they have nothing but numbers.
+    fn class_names(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// The split of one dataset, scaled to [0, 1] or otherwise prepared, on the device.
 pub struct Data {
-    /// What the dataset is called.
-    pub name: String,
+    /// What the dataset is.
+    pub dataset: DatasetSummary,
     /// The form of every image.
     pub shape: ImageShape,
     /// Number of classes.
     pub classes: usize,
+    /// What they are called.
+    pub class_names: Vec<String>,
     /// What is trained on.
     pub train: Labeled,
     /// What choices are made by; `None` when all images train.
@@ -45,44 +57,55 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads, splits and scales the dataset, of which no batch in the tables of `settings` may be larger; `quiet` shows no
-    /// download.
+    /// Splits the `raw` dataset and makes inputs of it, of which no batch in the tables of `settings` may be larger: bytes are
+    /// scaled to [0, 1], other numbers taken as they are.
+    ///
+    /// # Errors
+    /// If it has no labels, or if a size or a batch is larger than it has images.
     pub fn load<P: Parameters>(
         settings: &P,
         data: &DataSettings,
-        quiet: bool,
+        raw: &Dataset,
         device: &Device,
     ) -> Result<Self> {
-        Self::prepare(settings, data, quiet, |pixels, _| Ok(transforms::scale(pixels, device)?))
+        Self::prepare(settings, data, raw, |images, _| Ok(transforms::inputs(images, device)?))
     }
 
-    /// As [`load`](Self::load), but makes inputs of the pixels `(examples, inputs)` u8 with `prepare`, which is told
+    /// As [`load`](Self::load), but makes inputs of the images `(examples, inputs)` with `prepare`, which is told
     /// their shape too and may leave one value of several a pixel.
     pub fn prepare<P: Parameters>(
         settings: &P,
         data: &DataSettings,
-        quiet: bool,
+        raw: &Dataset,
         prepare: impl Fn(&Tensor, ImageShape) -> Result<Tensor>,
     ) -> Result<Self> {
-        let _span = tracing::info_span!("load data").entered();
-        let dataset = dataset(data, quiet)?;
-        let split = split(&dataset, data)?;
+        let _span = tracing::info_span!("prepare data").entered();
+        let split = split(raw, data)?;
         check_batches(settings, "training images", split.train.len())?;
         let labeled = |examples: &Examples| {
-            let inputs = prepare(examples.images(), dataset.shape)?;
-            let labels = examples.labels().to_device(inputs.device())?;
+            let labels = examples.labels().ok_or_else(|| {
+                anyhow!(
+                    "{} has no labels (found {}), and a readout needs them: add an array named y_train or \
+                     train_labels, a column named label, or a folder per class",
+                    raw.name,
+                    raw.form
+                )
+            })?;
+            let inputs = prepare(examples.images(), raw.shape)?;
+            let labels = labels.to_device(inputs.device())?;
             anyhow::Ok(Labeled::new(inputs, labels)?)
         };
-        let validation = (!split.validation.is_empty()).then(|| labeled(&split.validation)).transpose()?;
         let train = labeled(&split.train)?;
-        let ImageShape { height, width, .. } = dataset.shape;
+        let validation = (!split.validation.is_empty()).then(|| labeled(&split.validation)).transpose()?;
+        let ImageShape { height, width, .. } = raw.shape;
         Ok(Self {
-            shape: ImageShape { channels: train.inputs().dim(1)? / (height * width), ..dataset.shape },
+            dataset: raw.summary()?,
+            shape: ImageShape { channels: train.inputs().dim(1)? / (height * width), ..raw.shape },
             train,
             validation,
             test: labeled(&split.test)?,
-            name: dataset.name,
-            classes: dataset.classes,
+            classes: raw.classes(),
+            class_names: raw.class_names.clone(),
         })
     }
 }
@@ -98,23 +121,76 @@ impl Subject for Data {
 
     fn summary(&self) -> Value {
         let validation = self.validation.as_ref().map_or(0, Labeled::len);
-        json!({
-            "name": self.name, "train": self.train.len(), "validation": validation, "test": self.test.len(),
-        })
+        summary_with(&self.dataset, [self.train.len(), validation, self.test.len()])
+    }
+
+    fn dataset(&self) -> Option<&DatasetSummary> {
+        Some(&self.dataset)
+    }
+
+    fn class_names(&self) -> Option<Vec<String>> {
+        let numbered = self.class_names.iter().enumerate().all(|(class, name)| *name == class.to_string());
+        (!numbered).then(|| self.class_names.clone())
     }
 }
 
-/// The dataset that the settings name, raw and in its original order; `quiet` shows no download.
+/// A dataset as `results.json` holds it, with the number of examples that each set has in a run.
+pub fn summary_with(dataset: &DatasetSummary, [train, validation, test]: [usize; 3]) -> Value {
+    let DatasetSummary { name, shape, dtype, range, classes, sha256, .. } = dataset;
+    json!({
+        "name": name, "train": train, "validation": validation, "test": test, "shape": shape, "dtype": dtype,
+        "range": range, "classes": classes, "sha256": sha256,
+    })
+}
+
+/// The dataset that the settings name, raw and in its original order, and said in a line; `quiet` shows nothing.
 pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
-    dataset_named(settings.dataset, settings.data_dir.as_deref(), quiet)
+    let parse = |field: &str, text: &Option<String>| {
+        let shape = text.as_ref().map(|text| text.parse::<hebbian_datasets::ExampleShape>());
+        shape.transpose().map_err(|_| Invalid {
+            field: format!("data.{field}"),
+            value: text.clone().unwrap_or_default(),
+            allowed: "HxW, HxWxC or CxHxW with C from 1 to 4".to_owned(),
+        })
+    };
+    let (shape, size) =
+        (parse("image_shape", &settings.image_shape)?, parse("image_size", &settings.image_size)?);
+    let mut options = ReadOptions::default();
+    options.name = settings.name.clone();
+    options.image_shape = shape;
+    options.image_size = size.map(|size| (size.image().height, size.image().width));
+    options.watcher = (!quiet).then_some(progress::reading);
+    let dataset = dataset_named(settings.dataset, settings.data_dir.as_deref(), &options, quiet)?;
+    if settings.data_dir.is_some() {
+        let say = Progress::new(quiet);
+        say.say(format!("{} ({})", dataset.summary()?, dataset.form));
+        dataset.notes.iter().for_each(|note| say.say(format!("note: {note}")));
+    }
+    Ok(dataset)
+}
+
+/// Refuses a dataset of numbers beyond 0 to 1, which `rule` does not learn from.
+pub fn check_from_0_to_1(raw: &Dataset, rule: &str) -> Result<()> {
+    let [least, most] = raw.summary()?.range;
+    anyhow::ensure!(
+        raw.is_bytes() || least >= 0.0 && most <= 1.0,
+        "{}: {rule} takes bytes, or numbers from 0 to 1; found {least} to {most}",
+        raw.name
+    );
+    Ok(())
 }
 
 /// The dataset `name` from the folder `dir`, or else from where it comes from; `quiet` shows no download.
-pub fn dataset_named(name: DatasetName, dir: Option<&Path>, quiet: bool) -> Result<Dataset> {
+pub fn dataset_named(
+    name: DatasetName,
+    dir: Option<&Path>,
+    options: &ReadOptions,
+    quiet: bool,
+) -> Result<Dataset> {
     let text = serde_json::to_value(name)?;
     let text = text.as_str().unwrap_or_default();
     match (dir, name) {
-        (Some(dir), _) => Ok(Dataset::from_dir(text, dir).context("--data-dir")?),
+        (Some(dir), _) => Ok(Dataset::from_dir(dir, options).context("--data-dir")?),
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
         (None, _) => from_hub(text, quiet),
     }
@@ -127,7 +203,7 @@ const REMEDIES: &str =
 
 #[cfg(feature = "hub")]
 fn from_hub(name: &str, quiet: bool) -> Result<Dataset> {
-    let watcher: hebbian_datasets::hub::Watcher = if quiet { |_, _, _| {} } else { progress::download };
+    let watcher: hebbian_datasets::Watcher = if quiet { |_, _, _| {} } else { progress::download };
     let loaded = hebbian_datasets::Hub::from_env().and_then(|hub| hub.load(name, watcher));
     loaded.with_context(|| format!("--dataset {name} ({REMEDIES})"))
 }
@@ -137,11 +213,19 @@ fn from_hub(name: &str, _: bool) -> Result<Dataset> {
     bail!("--dataset {name} is not embedded: give its folder with --data-dir, or build with --features hub")
 }
 
+/// The largest share of the training images, and the largest number of them, that validate where nothing is said.
+const VALIDATION: (usize, usize) = (6, 10_000);
+
+pub(crate) fn sizes(dataset: &Dataset, settings: &DataSettings) -> SplitSizes {
+    let DataSettings { train_size: train, test_size: test, .. } = *settings;
+    let (share, most) = VALIDATION;
+    let validation = (dataset.train.len() / share).min(most);
+    SplitSizes { train, validation: settings.validation_size.unwrap_or(validation), test }
+}
+
 /// Splits `dataset` as the settings say; a size that is not possible is named by its path.
 pub fn split(dataset: &Dataset, settings: &DataSettings) -> Result<Split> {
-    let DataSettings { train_size, validation_size, test_size, .. } = *settings;
-    let sizes = SplitSizes { train: train_size, validation: validation_size, test: test_size };
-    dataset.split(sizes).map_err(|error| match error {
+    dataset.split(sizes(dataset, settings)).map_err(|error| match error {
         Error::Size { field, value, min, max, reason } => Invalid {
             field: format!("data.{field}"),
             value: value.to_string(),

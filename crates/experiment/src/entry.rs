@@ -118,13 +118,14 @@ impl From<anyhow::Error> for Stop {
 /// The experiment's defaults, then what the config says, then what the flags say.
 fn read<E: Experiment>(arguments: Vec<OsString>) -> Result<(E, Steering), Stop> {
     let mut settings = Settings::of::<E>(E::FIXED).map_err(anyhow::Error::from)?;
-    let (steering, given) =
+    let (mut steering, given) =
         command_line::read(command_line::command(E::NAME, &settings), &settings, arguments)?;
     if let Some(path) = &steering.config {
         config_file::apply::<E>(path, &mut settings)?;
     }
     let built = settings.set(&given).and_then(|()| settings.build());
     let experiment = built.map_err(|invalid| Stop::Refused(command_line::by_flag(&settings, &invalid)))?;
+    steering.given = settings.given().clone();
     Ok((experiment, steering))
 }
 

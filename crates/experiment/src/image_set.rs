@@ -1,28 +1,52 @@
-//! Images from the command line: PNG files, IDX files, numpy files, and folders of PNG files.
+//! Images from the command line: files and folders of any form that a dataset can have, brought to what a layer takes.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
-use hebbian_datasets::{Dataset, Examples, ImageFile, ImageShape, read_idx_images, read_npy_images};
+use candle_core::{DType, Device, Tensor};
+use hebbian_datasets::{Dataset, Examples, ImageFile, ImageShape, Loose, read_loose};
+use hebbian_model::{Model, Preprocess};
 
 /// Images in the form that a layer takes, whatever form they had.
 ///
 /// What had to be done to them is told in notes. A file that cannot be read is told too, and stops no other.
 #[derive(Debug)]
 pub struct ImageSet {
-    shape: ImageShape,
+    takes: Takes,
     invert: bool,
     /// What each image is called: its path, with its place in brackets where a file holds several.
     pub names: Vec<String>,
-    /// The folder that each image lies in, where folders are classes.
-    pub folders: Vec<Option<String>>,
-    pixels: Vec<u8>,
+    /// What each image is labeled with, in its file or by the folder that it lies in.
+    pub classes: Vec<Option<String>>,
+    values: Vec<f32>,
     notes: Vec<Note>,
     failures: usize,
+}
+
+/// What a layer takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    shape: ImageShape,
+    /// For a layer that takes numbers as they are, the least and the largest that it has learned from, where that is recorded.
+    numbers: Option<Option<[f32; 2]>>,
+}
+
+impl Takes {
+    /// What `model` takes.
+    ///
+    /// # Errors
+    /// If it takes no images that it names.
+    pub fn of(model: &Model) -> Result<Self> {
+        let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
+        let range = model.dataset().map(|dataset| dataset.range);
+        Ok(Self { shape, numbers: (model.preprocess() == Preprocess::None).then_some(range) })
+    }
+
+    /// Images of bytes.
+    pub fn bytes(shape: ImageShape) -> Self {
+        Self { shape, numbers: None }
+    }
 }
 
 /// What was noticed, about which image first, and about how many more.
@@ -34,11 +58,11 @@ struct Note {
 }
 
 impl ImageSet {
-    /// Reads `paths` in their order; all images are brought to the form `shape`, and made negative under `invert`.
+    /// Reads `paths` in their order; all images are brought to the form that a layer `takes`, and made negative under `invert`.
     ///
     /// Notes and failures go to the standard error, a line each.
-    pub fn read(paths: &[PathBuf], shape: ImageShape, invert: bool) -> Self {
-        let mut set = Self::empty(shape, invert);
+    pub fn read(paths: &[PathBuf], takes: Takes, invert: bool) -> Self {
+        let mut set = Self::empty(takes, invert);
         for path in paths {
             let read = if path.is_dir() { set.read_folder(path) } else { set.read_file(path, None) };
             set.tell(read);
@@ -47,28 +71,24 @@ impl ImageSet {
         set
     }
 
-    /// The `examples` of `dataset`, brought to the form `shape`, and made negative under `invert`.
+    /// The `examples` of `dataset`, brought to the form that a layer `takes`, and made negative under `invert`.
     ///
     /// # Errors
     /// If they cannot be brought to that form.
-    pub fn of_dataset(
-        dataset: &Dataset,
-        examples: &Examples,
-        shape: ImageShape,
-        invert: bool,
-    ) -> Result<Self> {
-        let mut set = Self::empty(shape, invert);
-        for (place, pixels) in examples.images().to_vec2::<u8>()?.into_iter().enumerate() {
-            let image = ImageFile { shape: dataset.shape, pixels };
-            set.add(format!("{}[{place}]", dataset.name), None, image)?;
-        }
+    pub fn of_dataset(dataset: &Dataset, examples: &Examples, takes: Takes, invert: bool) -> Result<Self> {
+        let mut set = Self::empty(takes, invert);
+        let labels = examples.labels().map(Tensor::to_vec1::<u32>).transpose()?;
+        let labels = labels
+            .map(|labels| labels.iter().map(|&label| dataset.class_names[label as usize].clone()).collect());
+        let loose = Loose { shape: dataset.shape, images: examples.images().clone(), labels, note: None };
+        set.add_all(&dataset.name, None, &loose, true)?;
         set.tell_notes();
         Ok(set)
     }
 
-    fn empty(shape: ImageShape, invert: bool) -> Self {
-        let (names, folders, pixels, notes) = Default::default();
-        Self { shape, invert, names, folders, pixels, notes, failures: 0 }
+    fn empty(takes: Takes, invert: bool) -> Self {
+        let (names, classes, values, notes) = Default::default();
+        Self { takes, invert, names, classes, values, notes, failures: 0 }
     }
 
     fn tell_notes(&self) {
@@ -85,70 +105,122 @@ impl ImageSet {
         }
     }
 
-    /// PNG files right in the folder have no class; those in its folders have the folder's.
+    /// Images right in the folder have no class; those in its folders, and below them, have the folder's.
     fn read_folder(&mut self, folder: &Path) -> Result<()> {
-        let mut found = false;
+        let before = self.names.len() + self.failures;
+        self.read_entries(folder, None, 0)?;
+        if self.names.len() + self.failures == before {
+            bail!("{}: no image file in the folder or below it", folder.display());
+        }
+        Ok(())
+    }
+
+    fn read_entries(&mut self, folder: &Path, class: Option<&str>, depth: usize) -> Result<()> {
+        const DEEPEST: usize = 16;
         for path in entries(folder)? {
-            if is_png_name(&path) {
-                found = true;
-                let read = self.read_file(&path, None);
+            if path.is_dir() && depth < DEEPEST {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.read_entries(&path, Some(class.unwrap_or(&name)), depth + 1)?;
+            } else if ImageFile::has_image_name(&path) {
+                let read = self.read_file(&path, class.map(str::to_owned));
                 self.tell(read);
-            } else if path.is_dir() {
-                let class = path.file_name().map(|name| name.to_string_lossy().into_owned());
-                for path in entries(&path)?.into_iter().filter(|path| is_png_name(path)) {
-                    found = true;
-                    let read = self.read_file(&path, class.clone());
-                    self.tell(read);
-                }
             }
-        }
-        if !found {
-            bail!("{}: no PNG file in the folder or in those right below it", folder.display());
         }
         Ok(())
     }
 
-    fn read_file(&mut self, path: &Path, folder: Option<String>) -> Result<()> {
-        let several = match kind(path)? {
-            Kind::Png => {
-                let image = ImageFile::read_png(path)?;
-                return self.add_file(path.display().to_string(), folder, image);
+    fn read_file(&mut self, path: &Path, class: Option<String>) -> Result<()> {
+        let loose = read_loose(path, None)?;
+        let several = loose.images.dim(0)? > 1 || !ImageFile::has_image_name(path) && !is_image(path);
+        self.add_all(&path.display().to_string(), class, &loose, several)
+    }
+
+    fn add_all(&mut self, name: &str, class: Option<String>, loose: &Loose, several: bool) -> Result<()> {
+        let images = self.in_takes_values(name, loose)?;
+        self.values.reserve(images.elem_count());
+        for (place, values) in images.to_vec2::<f32>()?.into_iter().enumerate() {
+            let name = if several { format!("{name}[{place}]") } else { name.to_owned() };
+            let class = class.clone().or_else(|| loose.labels.as_ref()?.get(place).cloned());
+            self.add(name, class, loose.shape, values)?;
+        }
+        Ok(())
+    }
+
+    /// The values of images as the layer takes them, f32: bytes as 0 to 255, other numbers in the range that it has learned.
+    fn in_takes_values(&mut self, name: &str, loose: &Loose) -> Result<Tensor> {
+        let values = loose.images.to_dtype(DType::F32)?;
+        let (least, most) = (values.min_all()?.to_scalar::<f32>()?, values.max_all()?.to_scalar::<f32>()?);
+        if let Some(note) = &loose.note {
+            self.note(name, note.clone());
+        }
+        match (loose.images.dtype(), self.takes.numbers) {
+            (DType::U8, None) | (DType::F32, Some(_)) => Ok(values),
+            (_, None) if least >= 0.0 && most <= 1.0 => {
+                self.note(name, "numbers from 0 to 1 taken as bytes from 0 to 255".to_owned());
+                Ok((values * 255.0)?.round()?)
             }
-            Kind::Idx => read_idx_images(path)?,
-            Kind::Npy => read_npy_images(path)?,
+            (_, None) if least >= 0.0 && most <= 255.0 => {
+                self.note(name, "numbers taken as bytes, rounded".to_owned());
+                Ok(values.round()?)
+            }
+            (_, None) => {
+                bail!("{name}: numbers from {least} to {most}; the layer takes bytes, or numbers from 0 to 1")
+            }
+            (_, Some(Some([low, high]))) if low >= 0.0 && high <= 1.0 => {
+                self.note(name, "bytes taken as numbers from 0 to 1".to_owned());
+                Ok((values / 255.0)?)
+            }
+            (_, Some(Some([low, high]))) if low >= 0.0 && most <= high && high <= 255.0 => {
+                self.note(
+                    name,
+                    format!("bytes taken as numbers, of which the layer has learned {low} to {high}"),
+                );
+                Ok(values)
+            }
+            (_, Some(_)) => {
+                bail!("{name}: bytes; the layer has learned from numbers as they are, which these are not")
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        class: Option<String>,
+        shape: ImageShape,
+        values: Vec<f32>,
+    ) -> Result<()> {
+        let values = match self.takes.numbers {
+            None => {
+                let pixels = values.iter().map(|&value| value as u8).collect();
+                let image = self.fitted(&name, ImageFile { shape, pixels })?;
+                image.pixels.into_iter().map(f32::from).collect()
+            }
+            Some(_) if shape != self.takes.shape => {
+                bail!("{name}: found {shape}, expected {}: numbers are not resized", self.takes.shape)
+            }
+            Some(_) if self.invert => bail!("--invert: {name} holds numbers; allowed for bytes only"),
+            Some(_) => values,
         };
-        let (shape, images) = several;
-        for (place, pixels) in images.to_vec2::<u8>()?.into_iter().enumerate() {
-            let name = format!("{}[{place}]", path.display());
-            self.add_file(name, folder.clone(), ImageFile { shape, pixels })?;
-        }
+        self.names.push(name);
+        self.classes.push(class);
+        self.values.extend(values);
         Ok(())
     }
 
-    /// Adds an image that may be a negative of what the layer has seen.
-    fn add_file(&mut self, name: String, folder: Option<String>, image: ImageFile) -> Result<()> {
-        self.add(name.clone(), folder, image)?;
-        let pixels = self.pixels[self.pixels.len() - self.shape.inputs()..].to_vec();
-        if self.shape.channels == 1 && (ImageFile { shape: self.shape, pixels }).has_bright_edge() {
-            let turned = if self.invert { "leave --invert out" } else { "--invert turns it around" };
-            self.note(
-                &name,
-                format!("bright at its edge, as most datasets are not; if it is a negative, {turned}"),
-            );
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, name: String, folder: Option<String>, image: ImageFile) -> Result<()> {
-        let (image, done) = image.fitted(self.shape).with_context(|| name.clone())?;
+    /// The image in the layer's form, which may be a negative of what the layer has seen.
+    fn fitted(&mut self, name: &str, image: ImageFile) -> Result<ImageFile> {
+        let (image, done) = image.fitted(self.takes.shape).with_context(|| name.to_owned())?;
         let image = if self.invert { image.inverted() } else { image };
         if !done.is_empty() {
-            self.note(&name, done.join(", "));
+            self.note(name, done.join(", "));
         }
-        self.names.push(name);
-        self.folders.push(folder);
-        self.pixels.extend(image.pixels);
-        Ok(())
+        if self.takes.shape.channels == 1 && !name.ends_with(']') && image.has_bright_edge() {
+            let turned = if self.invert { "leave --invert out" } else { "--invert turns it around" };
+            let text = format!("bright at its edge, as most datasets are not; if it is a negative, {turned}");
+            self.note(name, text);
+        }
+        Ok(image)
     }
 
     fn note(&mut self, name: &str, text: String) {
@@ -173,61 +245,64 @@ impl ImageSet {
         self.failures
     }
 
-    /// All pixels, u8 `(images, inputs)`.
-    pub fn pixels(&self) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&self.pixels, (self.len(), self.shape.inputs()), &Device::Cpu)?)
+    /// All images `(images, inputs)`: u8, or f32 for a layer that takes numbers as they are.
+    pub fn images(&self) -> Result<Tensor> {
+        let shape = (self.len(), self.takes.shape.inputs());
+        let images = Tensor::from_slice(&self.values, shape, &Device::Cpu)?;
+        Ok(if self.takes.numbers.is_some() { images } else { images.to_dtype(DType::U8)? })
     }
 
-    /// The class of each image, if all lie in folders of classes.
+    /// The class of each image among those that `model` knows, if all images have one: see [`class_numbers`].
     ///
-    /// The folders are numbered in the order of their names, as in training; where there are fewer of them than `classes` and
-    /// all are called by numbers below it, by those numbers.
-    pub fn labels(&self, classes: usize) -> Result<Option<Vec<u32>>> {
-        let Some(folders) = self.folders.iter().cloned().collect::<Option<Vec<String>>>() else {
-            return Ok(None);
-        };
-        let names = Vec::from_iter(folders.iter().collect::<BTreeSet<_>>());
-        let number = |name: &String| name.parse().ok().filter(|&number: &usize| number < classes);
-        let numbers: Option<Vec<usize>> = names.iter().map(|name| number(name)).collect();
-        let numbers = match numbers {
-            Some(numbers) if names.len() < classes => numbers,
-            _ if names.len() == classes => (0..classes).collect(),
-            _ => bail!(
-                "{} folders of classes, but the layer knows {classes}; allowed: as many, or numbers below that",
-                names.len()
-            ),
-        };
-        let of = |folder: &String| names.binary_search(&folder).map_or(0, |place| numbers[place] as u32);
-        Ok(Some(folders.iter().map(of).collect()))
+    /// # Errors
+    /// If one of them is not known.
+    pub fn labels(&self, model: &Model) -> Result<Option<Vec<u32>>> {
+        let names =
+            self.classes.iter().cloned().collect::<Option<Vec<String>>>().filter(|names| !names.is_empty());
+        let Some(classes) = model.classes()? else { return Ok(None) };
+        names.map(|names| class_numbers(&names, model.class_names(), classes)).transpose()
     }
 }
 
-enum Kind {
-    Png,
-    Idx,
-    Npy,
+/// The number of each named class: its place among the names that a layer knows. Of a layer that knows none, classes are their
+/// numbers, and as many others as it has are numbered in their order.
+///
+/// # Errors
+/// If a name is not known, or there are not as many as the layer has classes.
+pub fn class_numbers(names: &[String], known: Option<&[String]>, classes: usize) -> Result<Vec<u32>> {
+    let mut distinct = names.to_vec();
+    hebbian_datasets::sort_classes(&mut distinct);
+    distinct.dedup();
+    let number = |name: &String| name.parse().ok().filter(|&number: &usize| number < classes);
+    let place = |name: &String| -> Option<usize> {
+        match known {
+            Some(known) => known.iter().position(|one| one == name),
+            None if distinct.iter().all(|name| number(name).is_some()) => number(name),
+            None if distinct.len() == classes => distinct.binary_search(name).ok(),
+            None => None,
+        }
+    };
+    names
+        .iter()
+        .map(|name| match place(name) {
+            Some(place) => Ok(place as u32),
+            None => {
+                let knows = known
+                    .map_or_else(|| format!("{classes} classes without names"), |names| names.join(", "));
+                bail!("the class {name} of {} is not one that the layer knows: {knows}", distinct.len())
+            }
+        })
+        .collect()
 }
 
-/// What a file is, by its first bytes.
-fn kind(path: &Path) -> Result<Kind> {
-    let place = || path.display().to_string();
-    let mut first = Vec::new();
-    File::open(path).and_then(|file| file.take(6).read_to_end(&mut first)).with_context(place)?;
-    match first[..] {
-        [0x89, b'P', b'N', b'G', ..] => Ok(Kind::Png),
-        [0x93, b'N', b'U', b'M', b'P', b'Y'] => Ok(Kind::Npy),
-        [0, 0, ..] | [0x1f, 0x8b, ..] => Ok(Kind::Idx),
-        _ => bail!("{}: none of PNG, IDX (plain or gzipped) and npy", place()),
-    }
-}
-
-fn is_png_name(path: &Path) -> bool {
-    path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
+fn is_image(path: &Path) -> bool {
+    ImageFile::read(path).is_ok()
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
     paths.sort();
     Ok(paths)
 }
@@ -236,27 +311,25 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    fn in_folders(folders: &[&str]) -> ImageSet {
-        let shape = ImageShape { height: 1, width: 1, channels: 1 };
-        let mut set = ImageSet::read(&[], shape, false);
-        set.folders = folders.iter().map(|folder| Some((*folder).to_owned())).collect();
-        set
+    fn numbers(names: &[&str], known: Option<&[&str]>, classes: usize) -> Result<Vec<u32>> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        class_numbers(&owned(names), known.map(owned).as_deref(), classes)
     }
 
     #[test]
-    fn folders_are_numbered_in_order_or_by_their_own_numbers() {
-        let labels = |folders: &[&str], classes| in_folders(folders).labels(classes).unwrap().unwrap();
-        assert_eq!(labels(&["coat", "bag", "coat"], 2), [1, 0, 1]);
-        assert_eq!(labels(&["7", "3"], 10), [7, 3]);
-        assert_eq!(labels(&["0", "10", "2"], 3), [0, 1, 2]);
+    fn classes_are_known_by_their_names_or_by_their_numbers_or_by_their_order() -> Result<()> {
+        assert_eq!(numbers(&["coat", "bag"], Some(&["bag", "shoe", "coat"]), 3)?, [2, 0]);
+        assert_eq!(numbers(&["coat", "bag", "coat"], None, 2)?, [1, 0, 1]);
+        assert_eq!(numbers(&["7", "3"], None, 10)?, [7, 3]);
+        assert_eq!(numbers(&["0", "10", "2"], None, 11)?, [0, 10, 2]);
+        Ok(())
     }
 
     #[test]
-    fn too_few_folders_without_numbers_are_refused_and_no_folders_are_no_labels() {
-        let refused = in_folders(&["bag", "coat"]).labels(10).unwrap_err().to_string();
-        assert!(refused.starts_with("2 folders of classes, but the layer knows 10"), "{refused}");
-        let mut some = in_folders(&["bag"]);
-        some.folders.push(None);
-        assert_eq!(some.labels(10).unwrap(), None);
+    fn classes_that_are_not_known_are_refused() {
+        let refused = numbers(&["bag", "coat"], None, 10).unwrap_err().to_string();
+        assert_eq!(refused, "the class bag of 2 is not one that the layer knows: 10 classes without names");
+        let refused = numbers(&["hat"], Some(&["bag", "coat"]), 2).unwrap_err().to_string();
+        assert_eq!(refused, "the class hat of 1 is not one that the layer knows: bag, coat");
     }
 }

@@ -112,7 +112,14 @@ impl<D: Subject> Session<D> {
 
     /// What `rule` has learned in `fit` as a model of the session's images, to be completed and saved.
     pub fn model(&self, rule: impl LearningRule, fit: &Fit) -> Result<Model> {
-        Ok(Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()?))
+        let mut model = Model::new(Box::new(rule))?.with_image(self.image()?)?.with_training(fit.training()?);
+        if let Some(dataset) = self.data.dataset() {
+            model = model.with_dataset(dataset.clone());
+        }
+        match self.data.class_names() {
+            Some(names) => Ok(model.with_class_names(names)?),
+            None => Ok(model),
+        }
     }
 
     /// The shape of what is learned from.

@@ -124,6 +124,16 @@ pub(crate) fn download(file: &str, bytes: u64, of: u64) {
     }
 }
 
+/// Shows how many files of a dataset have been read, where somebody sees it.
+pub(crate) fn reading(what: &str, done: u64, of: u64) {
+    use std::io::Write;
+    const EVERY: u64 = 1000;
+    if std::io::stderr().is_terminal() && (done.is_multiple_of(EVERY) || done == of) && of > EVERY {
+        let end = if done == of { "\n" } else { "" };
+        let _ = write!(std::io::stderr(), "\rreading {what}: {done} of {of}{end}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

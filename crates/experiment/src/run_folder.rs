@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hebbian_datasets::DatasetSummary;
 use hebbian_training::replace_file;
 use toml::Table;
 
@@ -25,6 +26,9 @@ pub struct RunFolder {
 const CONFIG: &str = "config.toml";
 const PROGRESS: &str = "progress";
 const ROWS: &str = "rows.json";
+const DATASET: &str = "dataset.json";
+/// Settings that say where to compute and where the data lies, and not what is computed.
+const PLACES: [&str; 2] = ["device", "data_dir"];
 
 impl RunFolder {
     /// The folder `path` for a run with `settings`: fresh, or with `resume` the one that is there if its settings are the
@@ -35,7 +39,13 @@ impl RunFolder {
     /// # Errors
     /// If the folder holds something else than a run, or if `resume` is asked for and the settings of the earlier run
     /// differ or are not known any more.
-    pub fn open(path: PathBuf, settings: &Table, resume: bool, progress: Progress) -> Result<Self> {
+    pub fn open(
+        path: PathBuf,
+        settings: &Table,
+        dataset: Option<&DatasetSummary>,
+        resume: bool,
+        progress: Progress,
+    ) -> Result<Self> {
         let place = || format!("--out {}: expected a folder that can be written", path.display());
         let occupied = path.exists() && !is_empty(&path).with_context(place)?;
         if occupied && !path.join(PROGRESS).is_dir() {
@@ -49,7 +59,10 @@ impl RunFolder {
         let mut finished = None;
         if occupied && has_begun(&path)? {
             match resume {
-                true => finished = Some(resumed(&path, settings)?),
+                true => {
+                    finished = Some(resumed(&path, settings)?);
+                    check_same_data(&path.join(PROGRESS).join(DATASET), dataset)?;
+                }
                 false => {
                     let kept = set_aside(&path)?;
                     progress.say(format!("the earlier run in {} is now {}", path.display(), kept.display()));
@@ -61,6 +74,10 @@ impl RunFolder {
             Some(finished) => finished,
             None => Finished::none(rows, settings_text.clone()).with_context(place)?,
         };
+        if let Some(dataset) = dataset {
+            let text = serde_json::to_string(dataset)?;
+            replace_file(&path.join(PROGRESS).join(DATASET), text.as_bytes()).with_context(place)?;
+        }
         replace_file(&path.join(CONFIG), settings_text.as_bytes()).with_context(place)?;
         Ok(Self { path, finished })
     }
@@ -129,13 +146,29 @@ fn resumed(path: &Path, settings: &Table) -> Result<Finished> {
     Ok(finished)
 }
 
-/// The device may change between two parts of a run; what the results depend on may not.
+/// Refuses other data than the run has begun with, wherever it lies.
+fn check_same_data(path: &Path, dataset: Option<&DatasetSummary>) -> Result<()> {
+    let (Some(now), Ok(text)) = (dataset, fs::read_to_string(path)) else { return Ok(()) };
+    let earlier: DatasetSummary = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    if earlier.sha256 != now.sha256 {
+        bail!(
+            "--resume: the run has begun with {earlier}, and the data is {now} now; allowed: the same, or another --out"
+        );
+    }
+    Ok(())
+}
+
+/// The device and the folder of the data may change between two parts of a run; what the results depend on may not.
 fn check_same(path: &Path, earlier: &str, now: &Table) -> Result<()> {
     let earlier: Table = earlier
         .parse()
         .map_err(|error: toml::de::Error| anyhow::anyhow!("{}: {}", path.display(), error.message()))?;
     let (earlier, now) = (leaves(&earlier), leaves(now));
-    for key in earlier.keys().chain(now.keys()).filter(|key| key.rsplit('.').next() != Some("device")) {
+    for key in earlier
+        .keys()
+        .chain(now.keys())
+        .filter(|key| !PLACES.contains(&key.rsplit('.').next().unwrap_or_default()))
+    {
         let of = |leaves: &BTreeMap<String, String>| {
             leaves.get(key).map_or("not given", String::as_str).to_owned()
         };
@@ -174,7 +207,7 @@ fn has_begun(path: &Path) -> Result<bool> {
     };
     let rows = progress.join(ROWS);
     let no_rows = !rows.exists() || Finished::read(rows).is_ok_and(|finished| finished.rows().is_empty());
-    Ok(more(path, &[CONFIG, PROGRESS])? || more(&progress, &[ROWS])? || !no_rows)
+    Ok(more(path, &[CONFIG, PROGRESS])? || more(&progress, &[ROWS, DATASET])? || !no_rows)
 }
 
 fn is_empty(path: &Path) -> std::io::Result<bool> {
@@ -211,7 +244,7 @@ mod tests {
     }
 
     fn open(path: &Path, text: &str, resume: bool) -> Result<RunFolder> {
-        RunFolder::open(path.to_owned(), &settings(text), resume, Progress::new(true))
+        RunFolder::open(path.to_owned(), &settings(text), None, resume, Progress::new(true))
     }
 
     const KEY: RunKey<'_> = RunKey { seed: 0, name: "rule" };

@@ -43,7 +43,7 @@ impl<D: Subject> Session<D> {
         let data = load(&device)?;
         let path = steering.out.clone().unwrap_or_else(|| Path::new("runs").join(E::NAME));
         let config = written(experiment, &Settings::of::<E>(E::FIXED)?)?;
-        let folder = RunFolder::open(path, &config, steering.resume, progress)?;
+        let folder = RunFolder::open(path, &config, data.dataset(), steering.resume, progress)?;
         let metrics = folder.metrics(steering.tensorboard)?;
         if let Some(reason) = reason {
             progress.say(format!("device {}: {reason}", device_name(&device)));

@@ -60,13 +60,19 @@ pub fn check_batches<P: Parameters>(settings: &P, examples: &str, most: usize) -
 pub struct DataSettings {
     /// What to learn; mnist is embedded, all else comes from a folder or, with the feature hub, from the Hugging Face hub.
     pub dataset: DatasetName,
-    /// Folder with the dataset: IDX files, CIFAR-10's binary files, PNG files by class, npy or safetensors arrays.
+    /// Folder with one's own dataset, in any form of docs/your_data.md: arrays, tables, IDX, CIFAR, folders of images.
     pub data_dir: Option<PathBuf>,
+    /// What that dataset is called; its folder's name if not given.
+    pub name: Option<String>,
+    /// How the values of an array's image lie, where its shape does not tell: HxW, HxWxC or CxHxW.
+    pub image_shape: Option<String>,
+    /// Height and width that all image files are brought to: HxW.
+    pub image_size: Option<String>,
     /// Training images; all that validation leaves if not given.
     #[schemars(range(min = 1))]
     pub train_size: Option<usize>,
-    /// Validation images, the same for every seed; 0 trains on all.
-    pub validation_size: usize,
+    /// Validation images, the same for every seed; 0 trains on all; a sixth, but at most 10000, if not given.
+    pub validation_size: Option<usize>,
     /// Test images; all if not given.
     #[schemars(range(min = 1))]
     pub test_size: Option<usize>,
@@ -75,7 +81,9 @@ pub struct DataSettings {
 impl Default for DataSettings {
     fn default() -> Self {
         let dataset = DatasetName::Mnist;
-        Self { dataset, data_dir: None, train_size: None, validation_size: 10_000, test_size: None }
+        let (train_size, validation_size, test_size) = (None, None, None);
+        let (data_dir, name, image_shape, image_size) = (None, None, None, None);
+        Self { dataset, data_dir, name, image_shape, image_size, train_size, validation_size, test_size }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The flags that say how to run, not what: no result depends on them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,6 +36,10 @@ pub struct Steering {
     /// Write a timeline for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+
+    /// The paths of the settings that a config or a flag gave: the others follow the data.
+    #[arg(skip)]
+    pub given: BTreeSet<String>,
 }
 
 impl Default for Steering {
@@ -47,6 +52,7 @@ impl Default for Steering {
             quiet: false,
             tensorboard: false,
             trace: None,
+            given: BTreeSet::new(),
         }
     }
 }

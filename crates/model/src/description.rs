@@ -1,6 +1,6 @@
 //! What a file says of its model beside rule and tensors: the only reader and writer of the metadata's `model`.
 
-use hebbian_datasets::ImageShape;
+use hebbian_datasets::{DatasetSummary, ImageShape};
 use hebbian_training::Checkpoint;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct Description {
     /// What the classes are called, from class 0 on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
+    /// The dataset that it has learned from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetSummary>,
 }
 
 impl Description {

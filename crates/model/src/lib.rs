@@ -54,6 +54,7 @@
 //! | `model.encoding` | text or object | [`Encoding`]: `"layer"`, `{"power": {"features": {"power": 4.5, "subtract_mean": false, "scale": "rms"}, "weights": "plain"}}` |
 //! | `model.image` | three integers, optional | height, width, values per pixel |
 //! | `model.class_names` | texts, optional | from class 0 on |
+//! | `model.dataset` | object, optional | what it has learned from: `name`, `train`, `test`, `shape`, `dtype`, `range`, `classes`, `sha256` |
 //!
 //! Files of format 1 are read too.
 #![deny(missing_docs)]

@@ -5,7 +5,7 @@ use candle_nn::Module;
 use candle_nn::ops::softmax_last_dim;
 use hebbian::LearningRule;
 use hebbian_classifier::{Features, SoftmaxRegression, encode, first_largest};
-use hebbian_datasets::ImageShape;
+use hebbian_datasets::{DatasetSummary, ImageShape};
 use hebbian_training::{State, Training};
 
 use crate::{Description, Encoding, Error, Preprocess, Result};
@@ -92,6 +92,15 @@ impl Model {
         self.checked()
     }
 
+    /// The same model with the dataset that it has learned from. One of numbers that are no bytes is taken as it is.
+    pub fn with_dataset(mut self, dataset: DatasetSummary) -> Self {
+        if dataset.dtype == "f32" {
+            self.description.preprocess = Preprocess::None;
+        }
+        self.description.dataset = Some(dataset);
+        self
+    }
+
     /// The same model with the record of its training, which is then saved with it: the training can go on from the file.
     pub fn with_training(mut self, training: Training) -> Self {
         self.training = Some(training);
@@ -125,6 +134,21 @@ impl Model {
     /// The shape of the images that it takes; none for a layer of other inputs.
     pub fn image(&self) -> Option<ImageShape> {
         self.image
+    }
+
+    /// The dataset that it has learned from, where that is recorded.
+    pub fn dataset(&self) -> Option<&DatasetSummary> {
+        self.description.dataset.as_ref()
+    }
+
+    /// What becomes of images before the layer sees them.
+    pub fn preprocess(&self) -> Preprocess {
+        self.description.preprocess
+    }
+
+    /// What the classes are called, where they have names.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.description.class_names.as_deref()
     }
 
     /// How inputs become features.

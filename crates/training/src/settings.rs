@@ -1,6 +1,6 @@
 //! A config struct as a flat list of settings, each with a path: what command lines, files and comparisons work with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -55,6 +55,7 @@ pub struct Settings {
     schema: Value,
     all: Vec<Setting>,
     values: BTreeMap<String, Value>,
+    given: BTreeSet<String>,
 }
 
 impl Settings {
@@ -80,7 +81,7 @@ impl Settings {
         for setting in &mut all {
             setting.default = values.get(&setting.path).cloned();
         }
-        Ok(Self { schema, all, values })
+        Ok(Self { schema, all, values, given: BTreeSet::new() })
     }
 
     /// The JSON schema of the struct.
@@ -156,7 +157,13 @@ impl Settings {
             }
         }
         self.values = values;
+        self.given.extend(given.iter().map(|(path, _)| path.clone()));
         Ok(())
+    }
+
+    /// The paths that were [set](Self::set), and so are not only defaults.
+    pub fn given(&self) -> &BTreeSet<String> {
+        &self.given
     }
 
     /// The struct with the values that its settings have, each within its own range.

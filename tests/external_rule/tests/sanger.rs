@@ -32,7 +32,7 @@ fn digits(examples: usize) -> Result<Labeled> {
     let mnist = Dataset::mnist()?.train;
     let pixels = transforms::scale(&mnist.images().narrow(0, 0, examples)?, &Device::Cpu)?;
     let centered = pixels.broadcast_sub(&pixels.mean_keepdim(0)?)?;
-    Ok(Labeled::new(centered, mnist.labels().narrow(0, 0, examples)?)?)
+    Ok(Labeled::new(centered, mnist.labels().expect("MNIST has labels").narrow(0, 0, examples)?)?)
 }
 
 fn sanger() -> Result<Sanger> {

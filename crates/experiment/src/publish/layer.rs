@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hebbian::Registry;
-use hebbian_datasets::Examples;
+use hebbian_datasets::{Examples, ReadOptions};
 use hebbian_model::Model;
 use hebbian_training::replace_file;
 use serde_json::Value;
@@ -67,7 +67,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
             let name = DatasetName::from_str(dataset, false).map_err(anyhow::Error::msg)?;
             let dir = arguments.data_dir.clone();
             let dir = dir.or_else(|| data("data_dir").map(PathBuf::from));
-            let test = dataset_named(name, dir.as_deref(), false)?.test;
+            let test = dataset_named(name, dir.as_deref(), &ReadOptions::default(), false)?.test;
             let written = Model::load(&path, &registry, &device)?;
             Some((judge(&written, &test)?, judge(&whole, &test)?, test.len()))
         }
@@ -99,7 +99,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
 
 /// How many of the examples it classifies right.
 fn judge(model: &Model, examples: &Examples) -> Result<usize> {
-    let labels = examples.labels().to_vec1::<u32>()?;
+    let labels = examples.labels().context("labels of the test images")?.to_vec1::<u32>()?;
     let mut right = 0;
     for start in (0..examples.len()).step_by(PORTION) {
         let size = PORTION.min(examples.len() - start);
