@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::layout::ExampleShape;
+use crate::raw::Raw;
 use crate::{Dataset, Error, Result, arrays, cifar, csv, folders, idx_dir};
 
 /// How a directory is read, where its files leave that open.
@@ -46,27 +47,16 @@ impl Dataset {
             return Err(Error::MissingDirectory { dir: dir.to_owned() });
         }
         let files = files_in(dir)?;
-        let raw = match cifar::read(dir)? {
-            Some(raw) => Some(raw),
-            None => idx_dir::read(dir, &files)?,
-        };
-        let raw = match raw {
-            Some(raw) => Some(raw),
-            None => arrays::read(&files, options.image_shape)?,
-        };
-        let raw = match raw {
-            Some(raw) => Some(raw),
-            None => csv::read(&files, options.image_shape)?,
-        };
-        let raw = match raw {
-            Some(raw) => Some(raw),
-            None => folders::read(dir, options)?,
-        };
-        let raw = raw.ok_or_else(|| Error::Unknown {
-            dir: dir.to_owned(),
-            found: found(dir, &files),
-            allowed: FORMS,
-        })?;
+        let readers: [&dyn Fn() -> Result<Option<Raw>>; 5] = [
+            &|| cifar::read(dir),
+            &|| idx_dir::read(dir, &files),
+            &|| arrays::read(&files, options.image_shape),
+            &|| csv::read(&files, options.image_shape),
+            &|| folders::read(dir, options),
+        ];
+        let raw = readers.iter().find_map(|read| read().transpose());
+        let unknown = || Error::Unknown { dir: dir.to_owned(), found: found(dir), allowed: FORMS };
+        let raw = raw.unwrap_or_else(|| Err(unknown()))?;
         let own = || dir.canonicalize().ok()?.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = options.name.clone().or_else(own).unwrap_or_else(|| "data".to_owned());
         raw.dataset(&name)
@@ -79,18 +69,13 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What lies in a directory, in a few words.
-fn found(dir: &Path, files: &[PathBuf]) -> String {
+fn found(dir: &Path) -> String {
     let all = folders::entries(dir).unwrap_or_default();
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let some: Vec<String> = all.iter().take(5).map(name).collect();
     let more = if all.len() > some.len() { ", ..." } else { "" };
-    match all.len() {
-        0 => "found nothing".to_owned(),
-        _ => format!(
-            "found {} files and {} folders ({}{more})",
-            files.len(),
-            all.len() - files.len(),
-            some.join(", ")
-        ),
+    match all.is_empty() {
+        true => "found nothing".to_owned(),
+        false => format!("found {}{more}", some.join(", ")),
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn read(dir: &Path, options: &ReadOptions) -> Result<Option<Raw>> {
             notes.extend(validation);
             (files_of(train)?, test.map(|test| files_of(test)).transpose()?)
         }
-        (None, _) => (files_of(&dir)?, None),
+        (None, None) if sets.is_empty() => (files_of(&dir)?, None),
+        (None, _) => return Err(Error::MissingFile { dir, names: vec!["train".to_owned()] }),
     };
     let count = train.len() + test.as_ref().map_or(0, Vec::len);
     let mut reading =

@@ -21,6 +21,8 @@ pub struct Loose {
     pub images: Tensor,
     /// What each is labeled with in the same file.
     pub labels: Option<Vec<String>>,
+    /// Whether the file is an image, and no array or table of them.
+    pub is_image: bool,
     /// What of their form was not certain.
     pub note: Option<String>,
 }
@@ -65,7 +67,9 @@ impl Form {
 /// If the file cannot be read or is of none of these forms.
 pub fn read_loose(path: &Path, shape: Option<ExampleShape>) -> Result<Loose> {
     let unlabeled = |images: Pixels| RawSet { images, labels: None };
-    let set = match Form::of(path)? {
+    let form = Form::of(path)?;
+    let is_image = matches!(form, Form::Image);
+    let set = match form {
         Form::Image => {
             let image = ImageFile::read(path)?;
             let place = path.display().to_string();
@@ -81,7 +85,7 @@ pub fn read_loose(path: &Path, shape: Option<ExampleShape>) -> Result<Loose> {
     let RawSet { images: Pixels { shape, values, note, are_numbers, .. }, labels } = set;
     let values = if are_numbers && values.are_bits() { values.into_floats() } else { values };
     let images = values.tensor(shape.inputs())?;
-    Ok(Loose { shape, images, labels: labels.map(|labels| labels.names), note })
+    Ok(Loose { shape, images, labels: labels.map(|labels| labels.names), is_image, note })
 }
 
 type Open = fn(&Path, &str) -> Result<Array>;

@@ -1,8 +1,8 @@
 //! The npy format: a magic number, a version, the length of a header, the header as a Python dict, the values.
 //! Source: NumPy's `numpy.lib.format`.
 //!
-//! The header is read here and not by a library: those that there are parse any Python literal, by recursion, which a header of
-//! brackets turns into an overflow of the stack.
+//! The header is read here: it is a dict of three keys, and the library that reads it brings a parser generator for all Python
+//! literals.
 
 use std::path::Path;
 

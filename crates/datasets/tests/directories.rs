@@ -207,6 +207,13 @@ fn what_systems_leave_is_passed_over_and_other_files_are_counted() {
 }
 
 #[test]
+fn a_test_set_without_a_training_set_is_no_class() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "test/a/1.png", gray([1, 2]));
+    assert!(refusal(&dir).ends_with("found no file named train"), "{}", refusal(&dir));
+}
+
+#[test]
 fn a_file_that_is_no_image_as_its_name_says_is_refused_and_nothing_at_all_is_told() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "train/a/1.png", "no PNG");
@@ -219,7 +226,7 @@ fn a_file_that_is_no_image_as_its_name_says_is_refused_and_nothing_at_all_is_tol
     write(&dir, "a.txt", "text");
     write(&dir, "b/c.txt", "text");
     let message = refusal(&dir);
-    assert!(message.contains("found 1 files and 1 folders (a.txt, b); allowed: IDX files, "), "{message}");
+    assert!(message.contains("found a.txt, b; allowed: IDX files, "), "{message}");
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "a/1.png", gray([0, 0]));
     assert!(refusal(&dir).ends_with("found 1 training and 0 test examples, expected one of each"));

@@ -171,7 +171,7 @@ pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
 
 /// Refuses a dataset of numbers beyond 0 to 1, which `rule` does not learn from.
 pub fn check_from_0_to_1(raw: &Dataset, rule: &str) -> Result<()> {
-    let [least, most] = raw.summary()?.range;
+    let [least, most] = raw.range()?;
     anyhow::ensure!(
         raw.is_bytes() || least >= 0.0 && most <= 1.0,
         "{}: {rule} takes bytes, or numbers from 0 to 1; found {least} to {most}",

@@ -1,5 +1,6 @@
 //! Images from the command line: files and folders of any form that a dataset can have, brought to what a layer takes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +43,6 @@ impl Takes {
         let range = model.dataset().map(|dataset| dataset.range);
         Ok(Self { shape, numbers: (model.preprocess() == Preprocess::None).then_some(range) })
     }
-
-    /// Images of bytes.
-    pub fn bytes(shape: ImageShape) -> Self {
-        Self { shape, numbers: None }
-    }
 }
 
 /// What was noticed, about which image first, and about how many more.
@@ -80,8 +76,14 @@ impl ImageSet {
         let labels = examples.labels().map(Tensor::to_vec1::<u32>).transpose()?;
         let labels = labels
             .map(|labels| labels.iter().map(|&label| dataset.class_names[label as usize].clone()).collect());
-        let loose = Loose { shape: dataset.shape, images: examples.images().clone(), labels, note: None };
-        set.add_all(&dataset.name, None, &loose, true)?;
+        let loose = Loose {
+            shape: dataset.shape,
+            images: examples.images().clone(),
+            labels,
+            is_image: false,
+            note: None,
+        };
+        set.add_all(&dataset.name, None, &loose)?;
         set.tell_notes();
         Ok(set)
     }
@@ -131,15 +133,14 @@ impl ImageSet {
 
     fn read_file(&mut self, path: &Path, class: Option<String>) -> Result<()> {
         let loose = read_loose(path, None)?;
-        let several = loose.images.dim(0)? > 1 || !ImageFile::has_image_name(path) && !is_image(path);
-        self.add_all(&path.display().to_string(), class, &loose, several)
+        self.add_all(&path.display().to_string(), class, &loose)
     }
 
-    fn add_all(&mut self, name: &str, class: Option<String>, loose: &Loose, several: bool) -> Result<()> {
+    fn add_all(&mut self, name: &str, class: Option<String>, loose: &Loose) -> Result<()> {
         let images = self.in_takes_values(name, loose)?;
         self.values.reserve(images.elem_count());
         for (place, values) in images.to_vec2::<f32>()?.into_iter().enumerate() {
-            let name = if several { format!("{name}[{place}]") } else { name.to_owned() };
+            let name = if loose.is_image { name.to_owned() } else { format!("{name}[{place}]") };
             let class = class.clone().or_else(|| loose.labels.as_ref()?.get(place).cloned());
             self.add(name, class, loose.shape, values)?;
         }
@@ -270,15 +271,15 @@ impl ImageSet {
 /// # Errors
 /// If a name is not known, or there are not as many as the layer has classes.
 pub fn class_numbers(names: &[String], known: Option<&[String]>, classes: usize) -> Result<Vec<u32>> {
-    let mut distinct = names.to_vec();
+    let mut distinct: Vec<String> = names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
     hebbian_datasets::sort_classes(&mut distinct);
-    distinct.dedup();
     let number = |name: &String| name.parse().ok().filter(|&number: &usize| number < classes);
+    let are_numbers = distinct.iter().all(|name| number(name).is_some());
     let place = |name: &String| -> Option<usize> {
         match known {
             Some(known) => known.iter().position(|one| one == name),
-            None if distinct.iter().all(|name| number(name).is_some()) => number(name),
-            None if distinct.len() == classes => distinct.binary_search(name).ok(),
+            None if are_numbers => number(name),
+            None if distinct.len() == classes => distinct.iter().position(|one| one == name),
             None => None,
         }
     };
@@ -293,10 +294,6 @@ pub fn class_numbers(names: &[String], known: Option<&[String]>, classes: usize)
             }
         })
         .collect()
-}
-
-fn is_image(path: &Path) -> bool {
-    ImageFile::read(path).is_ok()
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -320,6 +317,7 @@ mod tests {
     fn classes_are_known_by_their_names_or_by_their_numbers_or_by_their_order() -> Result<()> {
         assert_eq!(numbers(&["coat", "bag"], Some(&["bag", "shoe", "coat"]), 3)?, [2, 0]);
         assert_eq!(numbers(&["coat", "bag", "coat"], None, 2)?, [1, 0, 1]);
+        assert_eq!(numbers(&["10", "9", "11"], None, 3)?, [1, 0, 2]);
         assert_eq!(numbers(&["7", "3"], None, 10)?, [7, 3]);
         assert_eq!(numbers(&["0", "10", "2"], None, 11)?, [0, 10, 2]);
         Ok(())

@@ -36,10 +36,7 @@ impl TryFrom<&Dataset> for candle_datasets::vision::Dataset {
 
 fn images(examples: &Examples, shape: ImageShape) -> Result<Tensor> {
     let ImageShape { height, width, channels } = shape;
-    let images = match examples.images().dtype() {
-        DType::U8 => crate::transforms::scale(examples.images(), &Device::Cpu)?,
-        _ => examples.images().clone(),
-    };
+    let images = crate::transforms::inputs(examples.images(), &Device::Cpu)?;
     match channels {
         1 => Ok(images),
         _ => Ok(images.reshape(((), height, width, channels))?.permute((0, 3, 1, 2))?.contiguous()?),
