@@ -7,6 +7,7 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageFormat};
 
+use crate::transparency::shown;
 use crate::{Error, ImageShape, Result};
 
 /// More than any image that a layer here could learn, in pixels.
@@ -28,8 +29,9 @@ impl ImageFile {
     /// Reads a PNG, JPEG or BMP file, which it is by its content and not by its name: gray or color, of 1 to 16 bits, with a
     /// palette or without.
     ///
-    /// 16-bit values v become v / 257, rounded. What is transparent shows a background: white where what is drawn, weighted by
-    /// its opacity, is darker than middle gray, and black where it is brighter.
+    /// 16-bit values v become v / 257, rounded. An image with transparency whose visible pixels all have one gray is its opacity,
+    /// bright strokes on black; any other shows a background: white where what is drawn, weighted by its opacity, is darker than
+    /// middle gray, and black where it is brighter.
     ///
     /// # Errors
     /// If the file cannot be read, is none of these, or has more than 2^24 pixels.
@@ -90,8 +92,8 @@ impl ImageFile {
         let (channels, pixels) = match (color.has_color(), color.has_alpha()) {
             (false, false) => (1, image.into_luma8().into_raw()),
             (true, false) => (3, image.into_rgb8().into_raw()),
-            (false, true) => (1, composited::<2>(&image.into_luma_alpha8().into_raw())),
-            (true, true) => (3, composited::<4>(&image.into_rgba8().into_raw())),
+            (false, true) => shown::<2>(&image.into_luma_alpha8().into_raw()),
+            (true, true) => shown::<4>(&image.into_rgba8().into_raw()),
         };
         Self { shape: ImageShape { height, width, channels }, pixels }
     }
@@ -181,28 +183,8 @@ impl ImageFile {
     }
 }
 
-/// The colors of pixels of `N` values, of which the last is the opacity, before the background that shows them.
-fn composited<const N: usize>(pixels: &[u8]) -> Vec<u8> {
-    let pixels: &[[u8; N]] = pixels.as_chunks().0;
-    let colors = N - 1;
-    let luma = |pixel: &[u8; N]| match pixel[..] {
-        [red, green, blue, _] => luma([red, green, blue]),
-        _ => pixel[0],
-    };
-    let (sum, opacity) = pixels.iter().fold((0u64, 0u64), |(sum, opacity), pixel| {
-        let alpha = u64::from(pixel[colors]);
-        (sum + alpha * u64::from(luma(pixel)), opacity + alpha)
-    });
-    let background = if 2 * sum < 255 * opacity { 255 } else { 0 };
-    let over = |value: u8, alpha: u8| {
-        let (value, alpha) = (u32::from(value), u32::from(alpha));
-        ((value * alpha + background * (255 - alpha) + 127) / 255) as u8
-    };
-    pixels.iter().flat_map(|pixel| (0..colors).map(move |color| over(pixel[color], pixel[colors]))).collect()
-}
-
 /// The brightness of a color (Rec. 601).
-fn luma(color: [u8; 3]) -> u8 {
+pub(crate) fn luma(color: [u8; 3]) -> u8 {
     let [red, green, blue] = color.map(u32::from);
     ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
 }

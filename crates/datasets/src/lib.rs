@@ -54,6 +54,7 @@ mod split;
 mod summary;
 mod tensors;
 pub mod transforms;
+mod transparency;
 mod video;
 mod views;
 mod whitening;

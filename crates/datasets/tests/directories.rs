@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hebbian_datasets::{Dataset, ImageShape, ReadOptions, Result};
+use hebbian_datasets::{Dataset, ImageShape, ReadOptions, Result, read_loose};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
@@ -150,16 +150,49 @@ fn every_kind_of_png_is_read_as_eight_bits() {
 }
 
 #[test]
-fn what_is_transparent_shows_the_background_before_which_the_drawing_is_seen() {
+fn a_drawing_of_one_gray_on_nothing_is_its_opacity_in_every_kind_of_png() {
+    use png::{BitDepth::*, ColorType::*};
+    let transparent = |color, data: &[u8], trns: &'static [u8]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(color);
+        encoder.set_depth(Eight);
+        encoder.set_trns(trns);
+        if color == Indexed {
+            encoder.set_palette(vec![0, 0, 0, 40, 40, 40]);
+        }
+        encoder.write_header().unwrap().write_image_data(data).unwrap();
+        bytes
+    };
+    for (bytes, expected) in [
+        (png(2, 1, GrayscaleAlpha, Eight, &[0, 255, 0, 0]), [255, 0]),
+        (png(2, 1, GrayscaleAlpha, Eight, &[0, 255, 0, 51]), [255, 51]),
+        (png(2, 1, GrayscaleAlpha, Sixteen, &[1, 1, 255, 255, 1, 1, 51, 51]), [255, 51]),
+        (png(2, 1, Rgba, Eight, &[0, 0, 0, 255, 9, 9, 9, 0]), [255, 0]),
+        (png(2, 1, Rgba, Sixteen, &[0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 51, 51]), [255, 51]),
+        (png(2, 1, GrayscaleAlpha, Eight, &[255, 255, 255, 0]), [255, 0]),
+        (transparent(Indexed, &[1, 0], &[0, 51]), [51, 0]),
+        (transparent(Grayscale, &[7, 3], &[0, 3]), [255, 0]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, "train/a/1.png", &bytes);
+        write(&dir, "test/a/1.png", &bytes);
+        assert_eq!(images(&load(&dir).unwrap())[0], [expected]);
+        let alone = read_loose(&dir.path().join("test/a/1.png"), None).unwrap();
+        assert_eq!(alone.images.to_vec2::<u8>().unwrap(), [expected]);
+    }
+}
+
+#[test]
+fn what_is_transparent_in_another_drawing_shows_the_background_before_which_it_is_seen() {
     use png::{BitDepth::*, ColorType::*};
     for (color, data, expected) in [
-        // A black stroke, and a half black one.
-        (GrayscaleAlpha, vec![0, 255, 0, 0], vec![0, 255]),
-        (GrayscaleAlpha, vec![0, 255, 0, 51], vec![0, 204]),
-        (Rgba, vec![0, 0, 0, 255, 9, 9, 9, 0], vec![0, 255]),
-        // A white one.
-        (GrayscaleAlpha, vec![255, 255, 255, 0], vec![255, 0]),
+        (GrayscaleAlpha, vec![20, 255, 0, 51], vec![20, 204]),
+        (GrayscaleAlpha, vec![200, 255, 0, 51], vec![200, 0]),
+        (Rgba, vec![0, 0, 1, 255, 0, 0, 0, 0], vec![0, 0, 1, 255, 255, 255]),
         (Rgba, vec![200, 210, 220, 255, 0, 0, 0, 0], vec![200, 210, 220, 0, 0, 0]),
+        // Nothing of it is transparent.
+        (GrayscaleAlpha, vec![9, 255, 9, 255], vec![9, 9]),
     ] {
         let dir = tempfile::tempdir().unwrap();
         write(&dir, "train/a/1.png", png(2, 1, color, Eight, &data));
