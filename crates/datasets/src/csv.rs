@@ -1,6 +1,6 @@
 //! Tables of comma-separated values, as Kaggle and pandas have them: an example per row.
 //!
-//! The labels are in the column that is named for them; in a table without names, in the first.
+//! The labels are in the column that is named for them; in a table without names, in the only one of text, or else in the first.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -12,11 +12,9 @@ use flate2::read::MultiGzDecoder;
 use crate::labels::Labels;
 use crate::layout::{ExampleShape, Layout};
 use crate::raw::{Pixels, Raw, RawSet, Values};
-use crate::role::{Part, Set, role_of, set_of};
+use crate::role::{Part, Set, role_of, says_label, set_of};
 use crate::{Error, Result};
 
-/// Names of columns that hold labels, in lower case.
-const LABELS: [&str; 8] = ["label", "labels", "class", "target", "y", "category", "species", "digit"];
 /// Names of columns that number the rows: no inputs. pandas leaves the first one without a name.
 const ROW_NUMBERS: [&str; 6] = ["id", "imageid", "index", "idx", "unnamed: 0", ""];
 
@@ -27,6 +25,7 @@ const ROW_NUMBERS: [&str; 6] = ["id", "imageid", "index", "idx", "unnamed: 0", "
 pub(crate) fn read(files: &[PathBuf], shape: Option<ExampleShape>) -> Result<Option<Raw>> {
     let tables: Vec<(&PathBuf, String)> = files.iter().filter_map(|path| Some((path, stem(path)?))).collect();
     let mut notes = Vec::new();
+    let mut names: Option<(Vec<String>, &PathBuf)> = None;
     let mut of = |wanted: Option<Set>| -> Result<Option<RawSet>> {
         let named = tables.iter().filter(|(_, stem)| set_of(stem).0 == wanted);
         let (labels, images): (Vec<_>, Vec<_>) =
@@ -37,7 +36,17 @@ pub(crate) fn read(files: &[PathBuf], shape: Option<ExampleShape>) -> Result<Opt
             return Err(Error::unfit(&second.display().to_string(), "a second table", expected));
         }
         let labels = labels.first();
-        let (mut set, said) = Table::open(path, labels.is_none() && !is_of_images(stem))?.into_set(shape)?;
+        let sought = match labels {
+            Some(_) => Sought::Elsewhere,
+            None if is_of_images(stem) => Sought::ByName,
+            None => Sought::Anywhere,
+        };
+        let table = Table::open(path, sought)?;
+        match &names {
+            Some((names, first)) => table.check_names(names, first)?,
+            None => names = Some((table.columns.names.clone(), path)),
+        }
+        let (mut set, said) = table.into_set(shape)?;
         notes.extend(said);
         if let Some((path, _)) = labels {
             set.labels = Some(read_labels(path)?);
@@ -70,12 +79,12 @@ fn is_of_images(stem: &str) -> bool {
 
 /// The images of one table and, where it has them, their labels.
 pub(crate) fn read_one(path: &Path, shape: Option<ExampleShape>) -> Result<RawSet> {
-    Ok(Table::open(path, true)?.into_set(shape)?.0)
+    Ok(Table::open(path, Sought::Anywhere)?.into_set(shape)?.0)
 }
 
 /// The labels of a table that holds nothing else.
 pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
-    Table::open(path, true)?.into_labels()
+    Table::open(path, Sought::Anywhere)?.into_labels()
 }
 
 /// The name of a table without its endings.
@@ -87,10 +96,23 @@ fn stem(path: &Path) -> Option<String> {
     name.get(..name.len() - ending.len()).map(str::to_owned)
 }
 
+/// Where the labels of a table are looked for.
+#[derive(Clone, Copy, PartialEq)]
+enum Sought {
+    /// In another file.
+    Elsewhere,
+    /// In a column that is named for them.
+    ByName,
+    /// There, or in one of a table without names.
+    Anywhere,
+}
+
 /// What the columns of a table are.
 struct Columns {
     label: Option<usize>,
     inputs: Vec<usize>,
+    /// What the inputs are called, in a table with names.
+    names: Vec<String>,
     /// What to say of them.
     notes: Vec<String>,
 }
@@ -106,8 +128,8 @@ struct Table {
 }
 
 impl Table {
-    /// The table in a file, which has `labels` unless another file has them.
-    fn open(path: &Path, labels: bool) -> Result<Self> {
+    /// The table in a file, whose labels are where they are `sought`.
+    fn open(path: &Path, sought: Sought) -> Result<Self> {
         let place = path.display().to_string();
         let mut reader = reader(path).map_err(|reason| Error::unreadable(path, reason))?;
         let mut row = StringRecord::new();
@@ -116,22 +138,50 @@ impl Table {
         if !reader.read_record(&mut row).map_err(unequal)? {
             return Err(Error::unfit(&place, "no row", "at least one"));
         }
-        let is_header = is_header(&row);
-        let columns = Columns::of(&row, is_header, labels, &place);
+        let first = without_sign(row.clone());
+        let mut more = reader.read_record(&mut row).map_err(unequal)?;
+        let is_header = is_header(&first, more.then_some(&row));
+        let columns = Columns::of(&first, is_header, sought, &place);
         if columns.inputs.is_empty() && columns.label.is_none() {
             return Err(Error::unfit(&place, "no column of values", "at least one"));
         }
-        let mut table =
-            Self { place: place.clone(), columns, values: Vec::new(), labels: Vec::new(), rows: 0 };
-        let mut more = !is_header || reader.read_record(&mut row).map_err(unequal)?;
+        let mut table = Self { place, columns, values: Vec::new(), labels: Vec::new(), rows: 0 };
+        if !is_header {
+            table.add(&first)?;
+        }
         while more {
             table.add(&row)?;
-            more = reader.read_record(&mut row).map_err(unequal)?;
+            more = reader.read_record(&mut row).map_err(|error| {
+                Error::unfit(&table.place, error, "text with as many values in every row")
+            })?;
         }
         match table.rows {
-            0 => Err(Error::unfit(&place, "no row of values", "at least one")),
+            0 => Err(Error::unfit(&table.place, "no row of values", "at least one")),
+            _ if !is_header && table.labels_count_rows() => {
+                let found = "rows that begin with their own number";
+                Err(Error::unfit(&table.place, found, "names of columns, or a first column of labels"))
+            }
             _ => Ok(table),
         }
+    }
+
+    /// Whether what were taken for labels are the numbers of the rows, from 0 or 1 on. A few rows may be labeled so.
+    fn labels_count_rows(&self) -> bool {
+        const FEW: usize = 10;
+        let from = |first: usize| {
+            self.labels.iter().zip(first..).all(|(label, number)| *label == number.to_string())
+        };
+        self.labels.len() > FEW && !self.columns.inputs.is_empty() && (from(0) || from(1))
+    }
+
+    /// # Errors
+    /// If the inputs are called otherwise than `names`, those of the table `first`.
+    fn check_names(&self, names: &[String], first: &Path) -> Result<()> {
+        let other = self.columns.names.iter().zip(names).find(|(own, name)| own != name);
+        other.map_or(Ok(()), |(own, name)| {
+            let expected = format!("`{name}` in its place, as in {}", first.display());
+            Err(Error::unfit(&self.place, format!("a column `{own}`"), expected))
+        })
     }
 
     fn add(&mut self, row: &StringRecord) -> Result<()> {
@@ -154,7 +204,10 @@ impl Table {
 
     /// Images and, where the table has them, labels.
     fn into_set(self, shape: Option<ExampleShape>) -> Result<(RawSet, Vec<String>)> {
-        let Self { place, columns: Columns { label, inputs, notes }, values, labels, rows } = self;
+        let Self { place, columns: Columns { label, inputs, notes, .. }, values, labels, rows } = self;
+        if inputs.is_empty() {
+            return Err(Error::unfit(&place, "nothing but labels", "columns of values"));
+        }
         let (layout, note) = Layout::of(&[rows, inputs.len()], false, shape)
             .map_err(|expected| Error::unfit(&place, format!("rows of {} values", inputs.len()), expected))?;
         let shape = layout.image();
@@ -192,7 +245,8 @@ impl Table {
     }
 }
 
-/// The rows of a file, gzipped or not, whose values are apart by whichever of `,`, `;` and tab its first line has most of.
+/// The rows of a file, gzipped or not, whose values are apart by whichever of `,`, `;` and tab its first line has most of, or by
+/// blanks if it is nothing but numbers between blanks.
 fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
     let mut plain = BufReader::new(File::open(path)?);
     let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
@@ -204,7 +258,13 @@ fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
     }
     let first_line = text.fill_buf()?.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let count = |mark: &u8| first_line.iter().filter(|&byte| byte == mark).count();
-    let mark = *[b'\t', b';', b','].iter().max_by_key(|mark| count(mark)).unwrap_or(&b',');
+    let has_blanks = first_line.split(|&byte| byte == b' ').count() > 1;
+    let words = String::from_utf8_lossy(first_line);
+    let mark = match [b'\t', b';', b','].iter().max_by_key(|mark| count(mark)) {
+        Some(mark) if count(mark) > 0 => *mark,
+        _ if has_blanks && words.split_whitespace().all(is_number) => b' ',
+        _ => b',',
+    };
     let text: Box<dyn Read> = Box::new(text);
     Ok(ReaderBuilder::new().has_headers(false).delimiter(mark).trim(csv::Trim::All).from_reader(text))
 }
@@ -213,20 +273,31 @@ fn is_number(text: &str) -> bool {
     text.parse::<f64>().is_ok()
 }
 
-fn is_one_of(text: &str, names: &[&str]) -> bool {
-    names.contains(&text.to_lowercase().as_str())
+fn numbers_rows(name: &str) -> bool {
+    ROW_NUMBERS.contains(&name.to_lowercase().as_str())
 }
 
-/// Whether a table's first row names its columns: beside names that are known there are no numbers, or the columns' own.
-fn is_header(row: &StringRecord) -> bool {
-    let others: Vec<&str> =
-        row.iter().filter(|text| !is_one_of(text, &LABELS) && !is_one_of(text, &ROW_NUMBERS)).collect();
+/// The first row without the sign that NumPy puts before names.
+fn without_sign(row: StringRecord) -> StringRecord {
+    match row.get(0).is_some_and(|text| text.starts_with('#')) {
+        true => row.iter().map(|text| text.trim_start_matches('#').trim()).collect(),
+        false => row,
+    }
+}
+
+/// Whether a table's `first` row names its columns: beside names that are known, or that have numbers below them, there are no
+/// numbers, or the columns' own.
+fn is_header(first: &StringRecord, second: Option<&StringRecord>) -> bool {
+    let is_known = |at: usize| {
+        let is_name = |second: &StringRecord| !is_number(&first[at]) && second.get(at).is_some_and(is_number);
+        says_label(&first[at]).is_some() || numbers_rows(&first[at]) || second.is_some_and(is_name)
+    };
+    let others: Vec<&str> = (0..first.len()).filter(|&at| !is_known(at)).map(|at| &first[at]).collect();
     let numbered_from =
         |first: usize| others.iter().zip(first..).all(|(text, number)| **text == number.to_string());
-    let known = others.len() < row.len();
+    let known = others.len() < first.len();
     match others[..] {
         [] => true,
-        [_] if row.len() == 1 => false,
         [_] if !known => false,
         _ if others.iter().all(|text| !is_number(text)) => true,
         // Few numbers in a row may be an example.
@@ -236,22 +307,38 @@ fn is_header(row: &StringRecord) -> bool {
 
 impl Columns {
     /// Those of a table with this first row.
-    fn of(first: &StringRecord, is_header: bool, labels: bool, place: &str) -> Self {
-        let named = |names: &[&str]| first.iter().position(|text| is_header && is_one_of(text, names));
-        let label = match is_header {
-            _ if !labels => None,
-            true => named(&LABELS),
+    fn of(first: &StringRecord, is_header: bool, sought: Sought, place: &str) -> Self {
+        let all = || 0..first.len();
+        let mut named: Vec<(usize, usize)> =
+            all().filter(|_| is_header).filter_map(|at| Some((says_label(&first[at])?, at))).collect();
+        named.sort();
+        let label = match sought {
+            Sought::Elsewhere => None,
+            _ if is_header => named.first().map(|&(_, column)| column),
+            Sought::ByName => None,
             // The only text among numbers is the label; without any, it comes first.
-            false => first.iter().position(|text| !is_number(text)).or(Some(0)),
+            Sought::Anywhere => first.iter().position(|text| !is_number(text)).or(Some(0)),
         };
-        let numbers_rows = |column: usize| is_header && is_one_of(&first[column], &ROW_NUMBERS);
-        let inputs =
-            (0..first.len()).filter(|&column| Some(column) != label && !numbers_rows(column)).collect();
-        let skipped = (0..first.len()).filter(|&column| numbers_rows(column));
-        let skipped = skipped.map(|column| format!("{place}: column `{}` is passed over", &first[column]));
-        let without =
-            (label.is_none() && is_header && labels).then(|| format!("{place}: no column is named label"));
-        Self { label, inputs, notes: skipped.chain(without).collect() }
+        // Beside labels of another name, y is a coordinate.
+        let is_other_label =
+            |at: usize| named.iter().any(|&(_, other)| other == at) && !first[at].eq_ignore_ascii_case("y");
+        let is_left = |at: usize| is_header && (numbers_rows(&first[at]) || is_other_label(at));
+        let inputs: Vec<usize> = all().filter(|&at| Some(at) != label && !is_left(at)).collect();
+        let left = all().filter(|&at| Some(at) != label && is_left(at));
+        let mut notes: Vec<String> =
+            left.map(|at| format!("{place}: column `{}` is passed over", &first[at])).collect();
+        match label {
+            None if is_header && sought != Sought::Elsewhere => {
+                notes.push(format!("{place}: no column is named label"));
+            }
+            Some(column) if !is_header && !inputs.is_empty() => {
+                notes
+                    .push(format!("{place}: without names of columns, the labels are column {}", column + 1));
+            }
+            _ => {}
+        }
+        let names = inputs.iter().filter(|_| is_header).map(|&at| first[at].to_owned()).collect();
+        Self { label, inputs, names, notes }
     }
 }
 

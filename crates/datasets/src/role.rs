@@ -34,24 +34,43 @@ const IMAGES: [&str; 13] = [
     "arr0",
 ];
 
-const LABELS: [&str; 12] = [
-    "y",
-    "ys",
+/// Names of labels, the ones that say it most clearly first.
+const LABELS: [&str; 19] = [
     "label",
     "labels",
+    "lbl",
+    "finelabel",
+    "finelabels",
+    "coarselabel",
+    "coarselabels",
     "target",
     "targets",
     "class",
     "classes",
+    "cls",
     "category",
     "categories",
-    "lbl",
+    "species",
+    "digit",
+    "y",
+    "ys",
     "arr1",
 ];
 
+/// How clearly `name` says that it is of labels, 0 being most; none if it does not.
+pub(crate) fn says_label(name: &str) -> Option<usize> {
+    let plain = plain(name);
+    LABELS.iter().position(|label| *label == plain)
+}
+
+/// A name in lower case, without signs.
+fn plain(name: &str) -> String {
+    name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 /// The set that `name` tells, and what is left of the name in lower case without signs.
 pub(crate) fn set_of(name: &str) -> (Option<Set>, String) {
-    let plain: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain(name);
     let ends = |&&(word, _): &&(&str, Set)| plain.starts_with(word) || plain.ends_with(word);
     // Two letters are too few to be found in any word.
     let is_enough = |&&(word, _): &&(&str, Set)| word.len() > 2 || part_of(&without(&plain, word)).is_some();

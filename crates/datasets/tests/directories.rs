@@ -440,6 +440,11 @@ fn tables_have_their_labels_first_or_in_a_column_of_that_name() {
         ("5,1,2\n3,3,4\n", "3,5,6\n"),
         ("label,pixel0,pixel1\n5,1,2\n3,3,4\n", "label,pixel0,pixel1\n3,5,6\n"),
         ("id,0,1,Label\n7,1,2,5\n8,3,4,3\n", "id;0;1;Label\r\n7;5;6;3\r\n"),
+        ("# label,a,b\n5,1,2\n3,3,4\n", "# label,a,b\n3,5,6\n"),
+        ("5 1 2\n3 3 4\n", "3.0e0 5.0e0 6.0e0\n"),
+        // Labels have the clearest name, and another that also says so is no input; beside it, y is a coordinate.
+        ("class,label,a,b\n0,5,1,2\n0,3,3,4\n", "class,label,a,b\n0,3,5,6\n"),
+        ("x,y,label\n1,2,5\n3,4,3\n", "x,y,label\n5,6,3\n"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         write(&dir, "digits_train.csv", train);
@@ -460,11 +465,40 @@ fn a_table_that_cannot_be_read_is_named_with_line_and_column() {
         ("label,a\n", "train.csv: found no row of values"),
         ("label,a\n1,2\n1\n", "train.csv: found CSV error: record 2"),
         ("", "train.csv: found no row"),
+        ("5,1,2\n3,,4\n", "train.csv: found `` in line 2, column 2, expected finite numbers"),
+        ("label,a\n,2\n", "train.csv: found `` in line 2, column 1, expected labels"),
+        ("label\n1\n2\n", "train.csv: found nothing but labels, expected columns of values"),
+        (
+            "0,7\n1,7\n2,7\n3,7\n4,7\n5,7\n6,7\n7,7\n8,7\n9,7\n10,7\n",
+            "train.csv: found rows that begin with their own number, expected names of columns",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
         write(&dir, "train.csv", text);
         assert!(refusal(&dir).starts_with(expected), "{text}: {}", refusal(&dir));
     }
+}
+
+#[test]
+fn names_above_numbers_are_no_example() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "train.csv", "digit_class,0,1\n5,1,2\n3,3,4\n");
+    write(&dir, "test.csv", "digit_class,0,1\n5,1,2\n");
+    let dataset = load(&dir).unwrap();
+    assert_eq!((dataset.train.len(), dataset.test.len(), dataset.classes()), (2, 1, 0));
+    assert!(dataset.notes[0].ends_with("train.csv: no column is named label"), "{:?}", dataset.notes);
+    // Letters and digits are classes alike.
+    write(&dir, "train.csv", "A,0,0\n5,1,2\n");
+    write(&dir, "test.csv", "5,3,4\n");
+    assert_eq!(load(&dir).unwrap().class_names, ["5", "A"]);
+}
+
+#[test]
+fn tables_whose_columns_are_in_another_order_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "train.csv", "label,a,b\n5,1,2\n");
+    write(&dir, "test.csv", "label,b,a\n5,1,2\n");
+    assert!(refusal(&dir).starts_with("test.csv: found a column `b`, expected `a` in its place"));
 }
 
 #[test]

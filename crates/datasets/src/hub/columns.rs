@@ -8,6 +8,7 @@ use parquet::file::metadata::FileMetaData;
 use parquet::record::{Field, Row};
 use parquet::schema::types::{Type, TypePtr};
 
+use crate::role::says_label;
 use crate::{Error, Result};
 
 /// Names of columns in the order in which they are preferred.
@@ -25,23 +26,6 @@ const IMAGES: [&str; 12] = [
     "jpeg",
     "png",
 ];
-const LABELS: [&str; 14] = [
-    "label",
-    "labels",
-    "fine_label",
-    "fine_labels",
-    "coarse_label",
-    "coarse_labels",
-    "target",
-    "targets",
-    "class",
-    "classes",
-    "category",
-    "categories",
-    "cls",
-    "digit",
-];
-
 /// The columns of one file.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -84,12 +68,17 @@ impl Columns {
         let labels: Vec<&TypePtr> = fields.iter().filter(|field| is_label(field)).collect();
         let told: Vec<&TypePtr> =
             labels.iter().copied().filter(|field| class_names(field).is_some()).collect();
-        let label = preferred(&labels, &LABELS).or(match told[..] {
+        let clearest = labels
+            .iter()
+            .copied()
+            .filter_map(|field| Some((says_label(field.name())?, field)))
+            .min_by_key(|(rank, _)| *rank);
+        let label = clearest.map(|(_, field)| field).or(match told[..] {
             [only] => Some(only),
             _ => None,
         });
         let others = |chosen: &TypePtr| {
-            let usual = |field: &TypePtr| LABELS.iter().any(|name| field.name().eq_ignore_ascii_case(name));
+            let usual = |field: &TypePtr| says_label(field.name()).is_some();
             let others = labels.iter().filter(|field| usual(field) && field.name() != chosen.name());
             others.map(|field| named(field)).collect::<Vec<_>>()
         };
