@@ -183,13 +183,18 @@ impl Array {
             let points = points.take_while(|&point| point != 0);
             points.map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         };
+        // What pandas makes text of where a label is missing.
+        let not_missing = |name: String| match name.trim().is_empty() || name.eq_ignore_ascii_case("nan") {
+            true => Err(self.unfit(format!("the label `{name}`"), "whole numbers or text")),
+            false => Ok(name),
+        };
         match self.dtype.kind {
             Kind::Unicode => {
-                Ok(text(&mut bytes.as_chunks().0.iter().map(|point| u32::from_le_bytes(*point))))
+                not_missing(text(&mut bytes.as_chunks().0.iter().map(|point| u32::from_le_bytes(*point))))
             }
             Kind::Ascii => {
                 let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-                Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+                not_missing(String::from_utf8_lossy(&bytes[..end]).into_owned())
             }
             _ => match self.number()?(bytes) {
                 whole if whole.fract() == 0.0 && whole.abs() < EXACT => Ok((whole as i64).to_string()),

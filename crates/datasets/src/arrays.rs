@@ -57,6 +57,11 @@ impl Found {
     }
 }
 
+/// Whether a file is one of arrays, which is read or said to be passed over.
+pub(crate) fn is_own(path: &Path) -> bool {
+    path.is_file() && ["npy", "npz", "safetensors"].iter().any(|ending| has_ending(path, ending))
+}
+
 fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }

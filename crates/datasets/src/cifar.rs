@@ -55,7 +55,9 @@ const FORMS: [Form; 2] = [
 pub(crate) fn read(dir: &Path) -> Result<Option<Raw>> {
     let has = |name: &&str| dir.join(name).is_file();
     let pickles = ["data_batch_1", "cifar-10-batches-py/data_batch_1", "cifar-100-python/train"];
-    if let Some(name) = pickles.iter().find(|name| has(name)) {
+    let alone = ["train", "meta"];
+    let python = pickles.iter().find(|name| has(name));
+    if let Some(name) = python.or(alone.first().filter(|_| alone.iter().all(|name| has(name)))) {
         let expected = "the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)";
         return Err(Error::unfit(&dir.join(name).display().to_string(), "CIFAR for Python", expected));
     }
@@ -69,6 +71,13 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Raw>> {
     let train = form.set(dir, form.train, &class_names)?;
     let test = Some(form.set(dir, &[form.test], &class_names)?);
     Ok(Some(Raw { form: form.form, train, test, class_names: Some(class_names), notes: vec![] }))
+}
+
+/// Whether a file is one of those that the two archives hold.
+pub(crate) fn is_own(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_of = |form: &Form| form.train.contains(&&*name) || [form.test, form.names].contains(&&*name);
+    FORMS.iter().any(is_of) || ["readme.html", "coarse_label_names.txt"].contains(&&*name)
 }
 
 impl Form {

@@ -87,6 +87,11 @@ pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
     Table::open(path, Sought::Anywhere)?.into_labels()
 }
 
+/// Whether a file is a table, which is read or said to be passed over.
+pub(crate) fn is_own(path: &Path) -> bool {
+    path.is_file() && stem(path).is_some()
+}
+
 /// The name of a table without its endings.
 fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().into_owned();
@@ -252,6 +257,10 @@ fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
     let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let inner: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(plain)) } else { Box::new(plain) };
     let mut text = BufReader::new(inner);
+    text.fill_buf()?;
+    if [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| text.buffer().starts_with(mark)) {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is UTF-16, not UTF-8"));
+    }
     // What Windows puts before text.
     if text.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
         text.consume(3);
@@ -267,6 +276,11 @@ fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
     };
     let text: Box<dyn Read> = Box::new(text);
     Ok(ReaderBuilder::new().has_headers(false).delimiter(mark).trim(csv::Trim::All).from_reader(text))
+}
+
+/// Whether a cell says that its value is missing.
+fn is_missing(text: &str) -> bool {
+    ["", "?", "-", "na", "n/a", "null", "none"].contains(&text.to_lowercase().as_str())
 }
 
 fn is_number(text: &str) -> bool {
@@ -317,7 +331,9 @@ impl Columns {
             _ if is_header => named.first().map(|&(_, column)| column),
             Sought::ByName => None,
             // The only text among numbers is the label; without any, it comes first.
-            Sought::Anywhere => first.iter().position(|text| !is_number(text)).or(Some(0)),
+            Sought::Anywhere => {
+                first.iter().position(|text| !is_number(text) && !is_missing(text)).or(Some(0))
+            }
         };
         // Beside labels of another name, y is a coordinate.
         let is_other_label =

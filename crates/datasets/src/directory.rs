@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::layout::ExampleShape;
 use crate::raw::Raw;
-use crate::{Dataset, Error, Result, arrays, cifar, csv, folders, idx_dir};
+use crate::{Dataset, Error, Result, arrays, cifar, class_folders, csv, folders, idx_dir};
 
 /// How a directory is read, where its files leave that open.
 #[derive(Clone, Debug, Default)]
@@ -46,36 +46,65 @@ impl Dataset {
         if !dir.is_dir() {
             return Err(Error::MissingDirectory { dir: dir.to_owned() });
         }
-        let files = files_in(dir)?;
-        let readers: [&dyn Fn() -> Result<Option<Raw>>; 5] = [
-            &|| cifar::read(dir),
-            &|| idx_dir::read(dir, &files),
-            &|| arrays::read(&files, options.image_shape),
-            &|| csv::read(&files, options.image_shape),
-            &|| folders::read(dir, options),
-        ];
-        let raw = readers.iter().find_map(|read| read().transpose());
         let unknown = || Error::Unknown { dir: dir.to_owned(), found: found(dir), allowed: FORMS };
-        let raw = raw.unwrap_or_else(|| Err(unknown()))?;
+        let raw = read_unpacked(dir, options)?.ok_or_else(unknown)?;
         let own = || dir.canonicalize().ok()?.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = options.name.clone().or_else(own).unwrap_or_else(|| "data".to_owned());
         raw.dataset(&name)
     }
 }
 
-/// The files right in `dir`, in the order of their names, without what systems leave there.
-fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(folders::entries(dir)?.into_iter().filter(|path| path.is_file()).collect())
+/// What lies in `dir` or, if that is nothing known, in the only folder there, as archives unpack.
+fn read_unpacked(dir: &Path, options: &ReadOptions) -> Result<Option<Raw>> {
+    const DEEPEST: usize = 4;
+    let mut dir = dir.to_owned();
+    for _ in 0..DEEPEST {
+        if let Some(raw) = read_right_in(&dir, options)? {
+            return Ok(Some(raw));
+        }
+        match class_folders::folders(&dir)?.into_iter().next() {
+            Some(only) if class_folders::folders(&dir)?.len() == 1 => dir = only,
+            _ => break,
+        }
+    }
+    Ok(None)
+}
+
+/// What lies right in `dir`, read by the first reader that knows it. What this one does not know is counted.
+fn read_right_in(dir: &Path, options: &ReadOptions) -> Result<Option<Raw>> {
+    let entries = class_folders::entries(dir)?;
+    let files: Vec<PathBuf> = entries.iter().filter(|path| path.is_file()).cloned().collect();
+    type Reader<'a> = (&'a dyn Fn() -> Result<Option<Raw>>, fn(&Path) -> bool);
+    let readers: [Reader; 5] = [
+        (&|| cifar::read(dir), cifar::is_own),
+        (&|| idx_dir::read(dir, &files), idx_dir::is_own),
+        (&|| arrays::read(&files, options.image_shape), arrays::is_own),
+        (&|| csv::read(&files, options.image_shape), csv::is_own),
+        (&|| folders::read(dir, options), |_| true),
+    ];
+    for (read, is_own) in readers {
+        let Some(mut raw) = read()? else { continue };
+        let others: Vec<&PathBuf> = entries.iter().filter(|path| !is_own(path)).collect();
+        if let Some(example) = others.first() {
+            let (count, name) = (others.len(), example.display());
+            raw.notes.push(format!("{count} other files and folders are passed over, such as {name}"));
+        }
+        return Ok(Some(raw));
+    }
+    Ok(None)
 }
 
 /// What lies in a directory, in a few words.
 fn found(dir: &Path) -> String {
-    let all = folders::entries(dir).unwrap_or_default();
+    let all = class_folders::entries(dir).unwrap_or_default();
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let some: Vec<String> = all.iter().take(5).map(name).collect();
     let more = if all.len() > some.len() { ", ..." } else { "" };
-    match all.is_empty() {
-        true => "found nothing".to_owned(),
-        false => format!("found {}{more}", some.join(", ")),
+    let archives = ["zip", "tar", "gz", "tgz", "7z", "rar"];
+    let is_archive = |path: &&PathBuf| path.extension().is_some_and(|end| archives.iter().any(|a| end == *a));
+    match all.iter().find(is_archive) {
+        _ if all.is_empty() => "found nothing".to_owned(),
+        Some(archive) => format!("found {}, which is to be unpacked first", name(archive)),
+        None => format!("found {}{more}", some.join(", ")),
     }
 }

@@ -72,6 +72,11 @@ pub(crate) fn raw(images: Idx<3>, labels: Option<Idx<1>>) -> RawSet {
     RawSet { images, labels: labels.map(numbers) }
 }
 
+/// Whether a file's name says that it is one of a dataset's four.
+pub(crate) fn is_own(path: &Path) -> bool {
+    name_of(path).and_then(|name| role_in(&name)).is_some()
+}
+
 fn name_of(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().to_lowercase())
 }

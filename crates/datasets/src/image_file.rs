@@ -1,6 +1,6 @@
 //! Images from anywhere, brought to the form that a layer takes.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use fast_image_resize::images::Image;
@@ -8,11 +8,13 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageFormat};
 
 use crate::transparency::shown;
-use crate::{Error, ImageShape, Result};
+use crate::{Error, ImageShape, Result, jpeg};
 
 /// More than any image that a layer here could learn, in pixels.
 const LARGEST: usize = 1 << 24;
 const FORMATS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp];
+/// Bytes by which every format of images is known.
+const LONGEST_MAGIC: u64 = 64;
 /// Endings of such files, in lower case.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
 
@@ -52,18 +54,33 @@ impl ImageFile {
         image::guess_format(first).is_ok_and(|format| FORMATS.contains(&format))
     }
 
+    /// What image the file is, if it is one of a kind that is not read.
+    pub(crate) fn other_kind(path: &Path) -> Option<String> {
+        let mut first = Vec::new();
+        std::fs::File::open(path).ok()?.take(LONGEST_MAGIC).read_to_end(&mut first).ok()?;
+        image::guess_format(&first).ok().filter(|format| !FORMATS.contains(format))?;
+        Some(kind_of(&first))
+    }
+
     /// As [`read`](Self::read), or none for a file that is no image by its content nor by its ending.
     pub(crate) fn read_if_image(path: &Path) -> Result<Option<Self>> {
         let unreadable = |reason| Error::unreadable(path, reason);
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let (mut file, mut bytes) = (std::fs::File::open(path).map_err(unreadable)?, Vec::new());
+        // Whatever else lies in a folder of images may be large.
+        file.by_ref().take(LONGEST_MAGIC).read_to_end(&mut bytes).map_err(unreadable)?;
         let format = image::guess_format(&bytes).ok().filter(|format| FORMATS.contains(format));
         let Some(format) = format else {
             let expected = "a PNG, JPEG or BMP image, as its name says";
             return match Self::has_image_name(path) {
-                true => Err(Error::unfit(&path.display().to_string(), "another file", expected)),
+                true => Err(Error::unfit(&path.display().to_string(), kind_of(&bytes), expected)),
                 false => Ok(None),
             };
         };
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
+        if format == ImageFormat::Jpeg && !jpeg::is_whole(&bytes) {
+            let found = "the end of the file";
+            return Err(Error::unfit(&path.display().to_string(), found, "the end of the image before it"));
+        }
         let mut reader = image::ImageReader::with_format(Cursor::new(&bytes), format);
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(16 * LARGEST as u64);
@@ -83,7 +100,10 @@ impl ImageFile {
     /// In words, if it cannot be decoded.
     #[cfg(feature = "hub")]
     pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
-        image::load_from_memory(bytes).map(Self::of).map_err(|error| error.to_string())
+        match image::guess_format(bytes) {
+            Ok(ImageFormat::Jpeg) if !jpeg::is_whole(bytes) => Err("the image has no end".to_owned()),
+            _ => image::load_from_memory(bytes).map(Self::of).map_err(|error| error.to_string()),
+        }
     }
 
     fn of(image: DynamicImage) -> Self {
@@ -180,6 +200,15 @@ impl ImageFile {
     /// Bright where it was dark.
     pub fn inverted(self) -> Self {
         Self { pixels: self.pixels.into_iter().map(|value| 255 - value).collect(), ..self }
+    }
+}
+
+/// What a file is that begins with these bytes and is no PNG, JPEG or BMP image.
+fn kind_of(first: &[u8]) -> String {
+    match image::guess_format(first) {
+        Ok(format) => format!("a {format:?} image"),
+        Err(_) if first.is_empty() => "an empty file".to_owned(),
+        Err(_) => "another file".to_owned(),
     }
 }
 

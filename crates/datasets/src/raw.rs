@@ -1,5 +1,7 @@
 //! What a reader found, and how it becomes a dataset: classes, sets, one kind of values.
 
+use std::collections::HashSet;
+
 use candle_core::{Device, Tensor};
 
 use crate::labels::{Labels, classes_of};
@@ -84,7 +86,7 @@ impl Raw {
     /// numbers that they are, not as the darkest of 256 grays.
     ///
     /// # Errors
-    /// If images and labels are not equally many, or the sets have images of different shapes.
+    /// If images and labels are not equally many, only the test set has labels, or the sets have images of different shapes.
     pub(crate) fn dataset(self, name: &str) -> Result<Dataset> {
         let Self { form, train, test, class_names, mut notes } = self;
         let test = match test {
@@ -94,10 +96,16 @@ impl Raw {
             }
             test => test,
         };
+        if let Some(test) = test.as_ref().filter(|test| test.labels.is_some() && train.labels.is_none()) {
+            let expected = format!("labels, as {} has", test.images.place);
+            return Err(Error::unfit(&train.images.place, "no labels", expected));
+        }
+        let labels =
+            || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|set| set.labels.as_ref());
         let classes = class_names.unwrap_or_else(|| {
-            classes_of(
-                [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|set| set.labels.as_ref()),
-            )
+            let classes = classes_of(labels());
+            notes.extend(unlearned(&classes, train.labels.as_ref()));
+            classes
         });
         let shape = train.images.shape;
         if let Some(test) = test.as_ref().filter(|test| test.images.shape != shape) {
@@ -125,6 +133,19 @@ impl Raw {
         }
         Ok(Dataset { name: name.to_owned(), shape, class_names: classes, train, test, form, notes })
     }
+}
+
+/// What to say of classes that are in the test set only, or of which each has one example.
+fn unlearned(classes: &[String], train: Option<&Labels>) -> Option<String> {
+    const FEW: usize = 10;
+    let train = train?;
+    let learned: HashSet<&String> = train.names.iter().collect();
+    if learned.len() == train.names.len() && learned.len() > FEW {
+        return Some(format!("{}: every example has a class of its own", train.place));
+    }
+    let unknown: Vec<&String> = classes.iter().filter(|class| !learned.contains(class)).collect();
+    let first = unknown.first()?;
+    Some(format!("classes in the test set only: {}, such as {first}", unknown.len()))
 }
 
 /// Both sets as bytes or both as numbers.

@@ -246,6 +246,166 @@ fn a_test_set_without_a_training_set_is_no_class() {
     assert!(refusal(&dir).ends_with("found no file named train"), "{}", refusal(&dir));
 }
 
+fn tree(files: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, file) in (0..).zip(files) {
+        match file.ends_with(".png") {
+            true => write(&dir, file, gray([number, 0])),
+            false => write(&dir, file, "text"),
+        }
+    }
+    dir
+}
+
+#[test]
+fn folders_of_sets_are_told_by_their_names_as_people_give_them() {
+    for [train, test] in [
+        ["Train", "TEST"],
+        ["training", "testing"],
+        ["train_images", "test_images"],
+        ["training_set/training_set", "test_set/test_set"],
+        ["seg_train/seg_train", "seg_test/seg_test"],
+        ["data/mnist/train", "data/mnist/test"],
+    ] {
+        let files =
+            [("a/1", train), ("b/1", train), ("b/1", test)].map(|(file, set)| format!("{set}/{file}.png"));
+        let dataset = load(&tree(&files.each_ref().map(String::as_str))).unwrap();
+        assert_eq!(dataset.class_names, ["a", "b"], "{train}");
+        assert_eq!(labels(&dataset), [vec![0, 1], vec![1]], "{train}");
+        assert_eq!(dataset.notes, Vec::<String>::new(), "{train}");
+    }
+}
+
+#[test]
+fn a_class_may_be_called_train() {
+    let files: Vec<String> =
+        ["bus", "train"].iter().flat_map(|c| (0..6).map(move |n| format!("{c}/{n}.png"))).collect();
+    let dataset = load(&tree(&Vec::from_iter(files.iter().map(String::as_str)))).unwrap();
+    assert_eq!(
+        (dataset.class_names.as_slice(), dataset.train.len()),
+        (&["bus".to_owned(), "train".to_owned()][..], 10)
+    );
+    let dataset = load(&tree(&["train/bus/1.png", "train/train/1.png", "test/bus/1.png"])).unwrap();
+    assert_eq!(dataset.class_names, ["bus", "train"]);
+}
+
+#[test]
+fn what_lies_beside_classes_and_sets_is_said() {
+    for (files, said) in [
+        (&["train/lost.png", "list.txt"][..], "2 other files are passed over, such as list.txt"),
+        (&["README.md"], "1 other files are passed over, such as README.md"),
+        (&["train/b/.DS_Store"], "train/b is empty and no class"),
+        (&["c/1.png"], "c is passed over beside train"),
+        (&["test/c/1.png"], "classes in the test set only: 1, such as c"),
+        (&["valid/a/1.png"], "valid is passed over: validation images are drawn from those for training"),
+    ] {
+        let dir = tree(&[&["train/a/1.png", "test/a/1.png"], files].concat());
+        let dataset = load(&dir).unwrap();
+        let notes = dataset.notes.join("; ").replace(&format!("{}/", dir.path().display()), "");
+        assert_eq!((notes.as_str(), dataset.train.len()), (said, 1));
+    }
+    let dir = tree(&["data/train/a/1.png", "data/test/a/1.png", "README.md"]);
+    assert!(load(&dir).unwrap().notes[0].starts_with("1 other files are passed over"));
+    let dir = arrays();
+    write(&dir, "README.md", "text");
+    write(&dir, "plots/1.png", gray([1, 2]));
+    assert!(load(&dir).unwrap().notes[0].starts_with("2 other files and folders are passed over"));
+}
+
+#[test]
+fn folders_whose_names_say_two_things_are_refused() {
+    for (files, expected) in [
+        (&["train/a/1.png", "training/a/1.png"][..], "training: found what its name says twice"),
+        (
+            &["a/train/1.png", "a/test/1.png", "b/train/1.png", "b/test/1.png"],
+            "a: found the folders of a training and a test",
+        ),
+    ] {
+        assert!(refusal(&tree(files)).starts_with(expected), "{}", refusal(&tree(files)));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_unless_they_lead_back() {
+    let (dir, other) = (tree(&["train/a/1.png", "test/a/1.png"]), tree(&["1.png", "2.png"]));
+    std::os::unix::fs::symlink(other.path(), dir.path().join("train/b")).unwrap();
+    assert_eq!(labels(&load(&dir).unwrap())[0], [0, 1, 1]);
+    std::os::unix::fs::symlink("..", dir.path().join("train/a/up")).unwrap();
+    assert!(refusal(&dir).ends_with("more than 16 folders in folders, expected no link to a folder above"));
+}
+
+#[test]
+fn images_of_other_kinds_are_named_for_what_they_are() {
+    for (name, bytes, found) in [
+        ("1.png", &b"GIF89a........"[..], "a Gif image"),
+        ("1.png", b"RIFF\x40\0\0\0WEBPVP8 ", "a WebP image"),
+        ("1.tif", b"II*\0....", "a Tiff image"),
+        ("1.png", b"", "an empty file"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, &format!("a/{name}"), bytes);
+        assert!(
+            refusal(&dir).starts_with(&format!("a/{name}: found {found}, expected a PNG, JPEG or BMP image"))
+        );
+    }
+}
+
+#[test]
+fn a_jpeg_file_that_is_cut_is_refused() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/written_by_others/images");
+    for form in ["plain", "progressive"] {
+        let whole = fs::read(fixtures.join(format!("jpeg-gray/{form}.jpg"))).unwrap();
+        for length in [whole.len() - 2, whole.len() - 50, whole.len() - 100] {
+            let dir = tempfile::tempdir().unwrap();
+            write(&dir, "train/a/1.jpg", &whole[..length]);
+            let expected =
+                "train/a/1.jpg: found the end of the file, expected the end of the image before it";
+            assert_eq!(refusal(&dir), expected);
+        }
+    }
+}
+
+#[test]
+fn a_dataset_alone_in_a_folder_is_found() {
+    let (dir, from) = (tempfile::tempdir().unwrap(), arrays());
+    for entry in fs::read_dir(from.path()).unwrap() {
+        let path = entry.unwrap().path();
+        write(&dir, &format!("deep/er/{}", path.file_name().unwrap().display()), fs::read(&path).unwrap());
+    }
+    assert_eq!(load(&dir).unwrap().summary().unwrap().sha256, load(&from).unwrap().summary().unwrap().sha256);
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "mnist.zip", "PK");
+    assert!(refusal(&dir).contains("found mnist.zip, which is to be unpacked first; allowed: "));
+}
+
+#[test]
+fn labels_that_are_missing_are_refused() {
+    for (descr, values, found) in [("|S3", &b"catnan"[..], "`nan`"), ("|S3", b"cat\0\0\0", "``")] {
+        let dir = arrays();
+        write(&dir, "train_labels.npy", npy(descr, "(2,)", values));
+        let expected = format!("train_labels.npy: found the label {found}, expected whole numbers or text");
+        assert_eq!(refusal(&dir), expected);
+    }
+    let dir = arrays();
+    fs::remove_file(dir.path().join("train_labels.npy")).unwrap();
+    assert!(
+        refusal(&dir)
+            .starts_with("train_images.npy: found no labels, expected labels, as test_images.npy has")
+    );
+}
+
+#[test]
+fn labels_that_tell_every_example_apart_are_said() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "X.npy", npy("|u1", "(12, 4)", &[7; 48]));
+    write(&dir, "y.npy", npy("|u1", "(12,)", &(5..17).collect::<Vec<u8>>()));
+    assert!(load(&dir).unwrap_err().to_string().ends_with("expected one of each"));
+    write(&dir, "X_test.npy", npy("|u1", "(1, 4)", &[7; 4]));
+    write(&dir, "y_test.npy", npy("|u1", "(1,)", &[5]));
+    assert!(load(&dir).unwrap().notes[0].ends_with("every example has a class of its own"));
+}
+
 #[test]
 fn a_file_that_is_no_image_as_its_name_says_is_refused_and_nothing_at_all_is_told() {
     let dir = tempfile::tempdir().unwrap();
@@ -465,6 +625,8 @@ fn a_table_that_cannot_be_read_is_named_with_line_and_column() {
         ("label,a\n", "train.csv: found no row of values"),
         ("label,a\n1,2\n1\n", "train.csv: found CSV error: record 2"),
         ("", "train.csv: found no row"),
+        ("\u{feff}", "train.csv: found no row"),
+        ("7,NA\n7,1\n", "train.csv: found `NA` in line 1, column 2, expected finite numbers"),
         ("5,1,2\n3,,4\n", "train.csv: found `` in line 2, column 2, expected finite numbers"),
         ("label,a\n,2\n", "train.csv: found `` in line 2, column 1, expected labels"),
         ("label\n1\n2\n", "train.csv: found nothing but labels, expected columns of values"),

@@ -160,7 +160,9 @@ pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
     options.image_shape = shape;
     options.image_size = size.map(|size| (size.image().height, size.image().width));
     options.watcher = (!quiet).then_some(progress::reading);
-    let dataset = dataset_named(settings.dataset, settings.data_dir.as_deref(), &options, quiet)?;
+    let dataset = dataset_named(settings.dataset, settings.data_dir.as_deref(), &options, quiet);
+    progress::reading_ends();
+    let dataset = dataset?;
     if settings.data_dir.is_some() {
         let say = Progress::new(quiet);
         say.say(format!("{} ({})", dataset.summary()?, dataset.form));

@@ -1,6 +1,7 @@
 //! What a person sees while waiting.
 
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hebbian::Report;
@@ -124,13 +125,21 @@ pub(crate) fn download(file: &str, bytes: u64, of: u64) {
     }
 }
 
-/// Shows how many files of a dataset have been read, where somebody sees it.
+/// The bar of the files that are being read. A watcher is a function, so the bar has to outlive its calls.
+static READING: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Shows how many files of a dataset have been read, where somebody sees it, until [`reading_ends`].
 pub(crate) fn reading(what: &str, done: u64, of: u64) {
-    use std::io::Write;
-    const EVERY: u64 = 1000;
-    if std::io::stderr().is_terminal() && (done.is_multiple_of(EVERY) || done == of) && of > EVERY {
-        let end = if done == of { "\n" } else { "" };
-        let _ = write!(std::io::stderr(), "\rreading {what}: {done} of {of}{end}");
+    let Ok(mut bar) = READING.lock() else { return };
+    let template = "{prefix:28} {bar:30} {pos}/{len}, {per_sec}, {eta} left";
+    let new = || Progress::new(false).styled(template, &format!("reading {what}"), (of as usize, 0), "");
+    bar.get_or_insert_with(new).set_position(done);
+}
+
+/// Takes the bar of the files away, all of them read or one refused.
+pub(crate) fn reading_ends() {
+    if let Some(bar) = READING.lock().ok().and_then(|mut bar| bar.take()) {
+        bar.finish_and_clear();
     }
 }
 

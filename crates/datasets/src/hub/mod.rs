@@ -11,7 +11,6 @@ mod environment;
 mod find;
 mod names;
 mod rows;
-mod set;
 mod shards;
 
 use std::collections::HashMap;
@@ -21,12 +20,12 @@ use std::time::Duration;
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use hf_hub::{HFClient, HFClientSync, HFError};
 
+use crate::set_read::{SetRead, raw_of};
 use crate::{Dataset, Error, Result, Watcher};
 use environment::Environment;
 use find::Found;
 use names::{Repository, Wanted};
 use rows::Trouble;
-use set::SetRead;
 use shards::Sets;
 
 /// How often a file that did not arrive whole is asked for.
@@ -167,7 +166,7 @@ impl Hub {
         let test = set(test, test_paths)?;
         let train = set(train, train_paths)?;
         let train = train.ok_or_else(|| Error::unfit(&wanted.id, "no training set", "one"))?;
-        Ok(set::raw_of(train, test, notes(&found.sets))?.dataset(&wanted.name)?)
+        Ok(raw_of("parquet files", train, test, notes(&found.sets))?.dataset(&wanted.name)?)
     }
 
     /// Where a file lies in the cache, after a download if need be. Of a downloaded one the columns are checked, before more is

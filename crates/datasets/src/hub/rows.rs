@@ -12,7 +12,7 @@ use parquet::record::reader::RowIter;
 use rayon::prelude::*;
 
 use super::columns::{Columns, Label};
-use super::set::SetRead;
+use crate::set_read::SetRead;
 use crate::{Error, ImageFile};
 
 /// Rows, and bytes of their encoded images, that are held before they are decoded.

@@ -1,12 +1,14 @@
 //! A set of examples that is put together from several files.
 
+use std::fmt;
+
 use crate::labels::Labels;
 use crate::raw::{Pixels, Raw, RawSet, Values};
 use crate::{Error, ImageFile, ImageShape, Result};
 
 /// What has been read of a set.
 #[derive(Debug)]
-pub(super) struct SetRead {
+pub(crate) struct SetRead {
     /// The first of its files.
     place: String,
     /// The form of all images, and the row that has set it.
@@ -20,7 +22,7 @@ pub(super) struct SetRead {
 
 impl SetRead {
     /// An empty set, with labels or without.
-    pub(super) fn new(
+    pub(crate) fn new(
         place: &str,
         labeled: bool,
         class_names: Option<Vec<String>>,
@@ -30,7 +32,7 @@ impl SetRead {
         Self { place: place.to_owned(), form: None, pixels: Vec::new(), classes, class_names, note }
     }
 
-    pub(super) fn push_class(&mut self, class: Option<String>) {
+    pub(crate) fn push_class(&mut self, class: Option<String>) {
         self.classes.get_or_insert_default().push(class);
     }
 
@@ -38,7 +40,7 @@ impl SetRead {
     ///
     /// # Errors
     /// If the image is of another size than those before it.
-    pub(super) fn push_image(&mut self, place: &str, image: ImageFile) -> Result<()> {
+    pub(crate) fn push_image(&mut self, place: &impl fmt::Display, image: ImageFile) -> Result<()> {
         self.take_form(image.shape, place)?;
         match (image.shape.channels, self.channels()) {
             (1, 3) => self.pixels.extend(in_color(&image.pixels)),
@@ -51,7 +53,8 @@ impl SetRead {
     ///
     /// # Errors
     /// If its images are of another size, or only one of the two has labels.
-    pub(super) fn append(&mut self, mut other: Self) -> Result<()> {
+    #[cfg(feature = "hub")]
+    pub(crate) fn append(&mut self, mut other: Self) -> Result<()> {
         let Some((shape, place)) = other.form.clone() else { return Ok(()) };
         self.take_form(shape, &place)?;
         if self.channels() == 3 {
@@ -73,12 +76,12 @@ impl SetRead {
     }
 
     /// Checks the size of images and brings the set to color if they are in color.
-    fn take_form(&mut self, shape: ImageShape, place: &str) -> Result<()> {
-        let (own, first) = self.form.get_or_insert_with(|| (shape, place.to_owned()));
+    fn take_form(&mut self, shape: ImageShape, place: &impl fmt::Display) -> Result<()> {
+        let (own, first) = self.form.get_or_insert_with(|| (shape, place.to_string()));
         if (own.height, own.width) != (shape.height, shape.width) {
             let expected = format!("{} x {}, as in {first}", own.height, own.width);
             return Err(Error::unfit(
-                place,
+                &place.to_string(),
                 format!("an image of {} x {}", shape.height, shape.width),
                 expected,
             ));
@@ -111,8 +114,13 @@ impl SetRead {
     }
 }
 
-/// Both sets, in color if one of them is.
-pub(super) fn raw_of(mut train: SetRead, mut test: Option<SetRead>, notes: Vec<String>) -> Result<Raw> {
+/// Both sets of files of this `form`, in color if one of them is.
+pub(crate) fn raw_of(
+    form: &'static str,
+    mut train: SetRead,
+    mut test: Option<SetRead>,
+    notes: Vec<String>,
+) -> Result<Raw> {
     if train.channels() == 3 || test.as_ref().is_some_and(|test| test.channels() == 3) {
         train.make_color();
         test.iter_mut().for_each(SetRead::make_color);
@@ -121,7 +129,7 @@ pub(super) fn raw_of(mut train: SetRead, mut test: Option<SetRead>, notes: Vec<S
     let (train, test) = (train.raw()?, test.map(SetRead::raw).transpose()?);
     let is_labeled = train.labels.is_some() || test.as_ref().is_some_and(|test| test.labels.is_some());
     let class_names = class_names.filter(|_| is_labeled);
-    Ok(Raw { form: "parquet files", train, test, class_names, notes })
+    Ok(Raw { form, train, test, class_names, notes })
 }
 
 fn in_color(gray: &[u8]) -> impl Iterator<Item = u8> {
