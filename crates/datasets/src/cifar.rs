@@ -55,9 +55,9 @@ const FORMS: [Form; 2] = [
 pub(crate) fn read(dir: &Path) -> Result<Option<Raw>> {
     let has = |name: &&str| dir.join(name).is_file();
     let pickles = ["data_batch_1", "cifar-10-batches-py/data_batch_1", "cifar-100-python/train"];
-    let alone = ["train", "meta"];
-    let python = pickles.iter().find(|name| has(name));
-    if let Some(name) = python.or(alone.first().filter(|_| alone.iter().all(|name| has(name)))) {
+    // Of CIFAR-100, inside its folder, only the names together are its own.
+    let is_100 = ["train", "meta"].iter().all(has);
+    if let Some(name) = pickles.iter().find(|name| has(name)).or(is_100.then_some(&"train")) {
         let expected = "the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)";
         return Err(Error::unfit(&dir.join(name).display().to_string(), "CIFAR for Python", expected));
     }

@@ -77,12 +77,14 @@ fn cifar_10_files_that_are_not_are_named() {
         fs::remove_file(dir.path().join(name)).unwrap();
         assert!(refusal(&dir).ends_with(&format!("found no file named {name}")));
     }
-    let python = tempfile::tempdir().unwrap();
-    write(&python, "cifar-10-batches-py/data_batch_1", "pickled");
-    assert!(
-        refusal(&python)
-            .ends_with("expected the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)")
-    );
+    for pickles in [&["cifar-10-batches-py/data_batch_1"][..], &["data_batch_1"], &["train", "test", "meta"]]
+    {
+        let python = tree(pickles);
+        assert!(
+            refusal(&python)
+                .ends_with("expected the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)")
+        );
+    }
 }
 
 fn png(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth, data: &[u8]) -> Vec<u8> {
