@@ -2,6 +2,7 @@
 //!
 //! The labels are in the column that is named for them; in a table without names, in the only one of text, or else in the first.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -138,27 +139,29 @@ impl Table {
         let place = path.display().to_string();
         let mut reader = reader(path).map_err(|reason| Error::unreadable(path, reason))?;
         let mut row = StringRecord::new();
-        let unequal =
-            |error: csv::Error| Error::unfit(&place, error, "text with as many values in every row");
-        if !reader.read_record(&mut row).map_err(unequal)? {
+        if !next(&mut reader, &mut row, &place)? {
             return Err(Error::unfit(&place, "no row", "at least one"));
         }
         let first = without_sign(row.clone());
-        let mut more = reader.read_record(&mut row).map_err(unequal)?;
-        let is_header = is_header(&first, more.then_some(&row));
+        let mut more = next(&mut reader, &mut row, &place)?;
+        let is_lost = is_lost_example(&first);
+        let is_header = !is_lost && is_header(&first, more.then_some(&row));
         let columns = Columns::of(&first, is_header, sought, &place);
         if columns.inputs.is_empty() && columns.label.is_none() {
             return Err(Error::unfit(&place, "no column of values", "at least one"));
         }
         let mut table = Self { place, columns, values: Vec::new(), labels: Vec::new(), rows: 0 };
-        if !is_header {
+        if is_lost {
+            table
+                .columns
+                .notes
+                .push(format!("{}: the first row is no example: pandas took one for names", table.place));
+        } else if !is_header {
             table.add(&first)?;
         }
         while more {
             table.add(&row)?;
-            more = reader.read_record(&mut row).map_err(|error| {
-                Error::unfit(&table.place, error, "text with as many values in every row")
-            })?;
+            more = next(&mut reader, &mut row, &table.place)?;
         }
         match table.rows {
             0 => Err(Error::unfit(&table.place, "no row of values", "at least one")),
@@ -250,6 +253,14 @@ impl Table {
     }
 }
 
+/// Reads one more row, if there is one.
+fn next(reader: &mut csv::Reader<Box<dyn Read>>, row: &mut StringRecord, place: &str) -> Result<bool> {
+    reader.read_record(row).map_err(|error| match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => Error::unfit(place, error, "text in UTF-8"),
+        _ => Error::unfit(place, error, "text with as many values in every row"),
+    })
+}
+
 /// The rows of a file, gzipped or not, whose values are apart by whichever of `,`, `;` and tab its first line has most of, or by
 /// blanks if it is nothing but numbers between blanks.
 fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
@@ -281,6 +292,24 @@ fn reader(path: &Path) -> std::io::Result<csv::Reader<Box<dyn Read>>> {
 /// Whether a cell says that its value is missing.
 fn is_missing(text: &str) -> bool {
     ["", "?", "-", "na", "n/a", "null", "none"].contains(&text.to_lowercase().as_str())
+}
+
+/// Whether a first row was an example until pandas took it for names, and numbered those that it had before: `0,0.1,0.2`.
+fn is_lost_example(first: &StringRecord) -> bool {
+    const FEW: usize = 3;
+    let (mut seen, mut numbered) = (HashMap::<&str, usize>::new(), 0);
+    first.iter().all(is_number)
+        && first.iter().all(|text| {
+            let (value, number) = match text.split_once('.') {
+                Some((value, number)) => (value, number.parse().ok()),
+                None => (text, Some(0)),
+            };
+            numbered += usize::from(number > Some(0));
+            let before = seen.entry(value).or_default();
+            *before += 1;
+            number == Some(*before - 1)
+        })
+        && numbered >= FEW
 }
 
 fn is_number(text: &str) -> bool {

@@ -65,6 +65,10 @@ impl ImageFile {
     /// As [`read`](Self::read), or none for a file that is no image by its content nor by its ending.
     pub(crate) fn read_if_image(path: &Path) -> Result<Option<Self>> {
         let unreadable = |reason| Error::unreadable(path, reason);
+        // Opening a pipe would wait for what never comes.
+        if !path.metadata().map_err(unreadable)?.is_file() {
+            return Ok(None);
+        }
         let (mut file, mut bytes) = (std::fs::File::open(path).map_err(unreadable)?, Vec::new());
         // Whatever else lies in a folder of images may be large.
         file.by_ref().take(LONGEST_MAGIC).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -35,6 +35,14 @@ impl Values {
         }
     }
 
+    /// The largest of their magnitudes.
+    fn largest(&self) -> f32 {
+        match self {
+            Self::Bytes(bytes) => bytes.iter().max().map_or(0.0, |&most| most.into()),
+            Self::Floats(floats) => floats.iter().fold(0.0, |most, value| most.max(value.abs())),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -86,7 +94,7 @@ impl Raw {
     /// numbers that they are, not as the darkest of 256 grays.
     ///
     /// # Errors
-    /// If images and labels are not equally many, only the test set has labels, or the sets have images of different shapes.
+    /// If images and labels are not equally many, only the test set has labels, one set was scaled, or the sets have images of different shapes.
     pub(crate) fn dataset(self, name: &str) -> Result<Dataset> {
         let Self { form, train, test, class_names, mut notes } = self;
         let test = match test {
@@ -104,7 +112,7 @@ impl Raw {
             || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|set| set.labels.as_ref());
         let classes = class_names.unwrap_or_else(|| {
             let classes = classes_of(labels());
-            notes.extend(unlearned(&classes, train.labels.as_ref()));
+            notes.extend(unlearned(&classes, train.labels.as_ref()).into_iter().chain(mixed(&classes)));
             classes
         });
         let shape = train.images.shape;
@@ -115,6 +123,9 @@ impl Raw {
         }
         for set in [Some(&train), test.as_ref()].into_iter().flatten() {
             notes.extend(set.images.note.clone());
+        }
+        if let Some(test) = &test {
+            check_scale(&train.images, &test.images)?;
         }
         notes.dedup();
         let (train, test) = one_kind(train, test);
@@ -133,6 +144,30 @@ impl Raw {
         }
         Ok(Dataset { name: name.to_owned(), shape, class_names: classes, train, test, form, notes })
     }
+}
+
+/// # Errors
+/// If one set has numbers up to 1 and the other beyond 100: one of them was divided by 255 and the other was not.
+fn check_scale(train: &Pixels, test: &Pixels) -> Result<()> {
+    let [most, other] = [train, test].map(|pixels| pixels.values.largest());
+    let is_apart = (0.0..=1.0).contains(&most.min(other)) && most.min(other) > 0.0 && most.max(other) > 100.0;
+    match is_apart && train.are_numbers {
+        true => {
+            let expected = format!("the same scale as in {}, up to {most}", train.place);
+            Err(Error::unfit(&test.place, format!("numbers up to {other}"), expected))
+        }
+        false => Ok(()),
+    }
+}
+
+/// What to say of labels that are numbers and text: some may be no labels, as `total` or a sign for a missing one.
+fn mixed(classes: &[String]) -> Option<String> {
+    let is_number = |class: &&String| class.parse::<i128>().is_ok();
+    let text = classes.iter().find(|class| !is_number(class))?;
+    classes
+        .iter()
+        .find(is_number)
+        .map(|number| format!("labels are numbers and text, such as {number} and {text}"))
 }
 
 /// What to say of classes that are in the test set only, or of which each has one example.

@@ -658,6 +658,34 @@ fn names_above_numbers_are_no_example() {
 }
 
 #[test]
+fn an_example_that_pandas_took_for_names_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "train.csv", "5,0,0.1,0.2,0.3\n3,1,2,3,4\n");
+    write(&dir, "test.csv", "5,0,0,0,0\n");
+    let dataset = load(&dir).unwrap();
+    assert_eq!(images(&dataset), [[[1, 2, 3, 4]], [[0; 4]]]);
+    assert!(dataset.notes.iter().any(|note| note.ends_with("pandas took one for names")));
+}
+
+#[test]
+fn sets_of_two_scales_are_refused() {
+    let dir = arrays();
+    write(&dir, "train_images.npy", npy("|u1", "(2, 1, 2)", &[1, 2, 3, 255]));
+    write(&dir, "test_images.npy", npy("<f4", "(1, 1, 2)", &[0, 0, 0, 63, 0, 0, 128, 63]));
+    let expected =
+        "test_images.npy: found numbers up to 1, expected the same scale as in train_images.npy, up to 255";
+    assert_eq!(refusal(&dir), expected);
+}
+
+#[test]
+fn labels_of_two_kinds_are_said() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "train.csv", "label,a\n5,1\ntotal,9\n");
+    write(&dir, "test.csv", "label,a\n5,1\n");
+    assert_eq!(load(&dir).unwrap().notes, ["labels are numbers and text, such as 5 and total"]);
+}
+
+#[test]
 fn tables_whose_columns_are_in_another_order_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "train.csv", "label,a,b\n5,1,2\n");
