@@ -55,6 +55,7 @@ mod role;
 mod set_read;
 mod split;
 mod summary;
+mod table_columns;
 mod tensors;
 pub mod transforms;
 mod transparency;
