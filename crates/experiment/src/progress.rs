@@ -131,7 +131,7 @@ static READING: Mutex<Option<ProgressBar>> = Mutex::new(None);
 /// Shows how many files of a dataset have been read, where somebody sees it, until [`reading_ends`].
 pub(crate) fn reading(what: &str, done: u64, of: u64) {
     let Ok(mut bar) = READING.lock() else { return };
-    let template = "{prefix:28} {bar:30} {pos}/{len}, {per_sec}, {eta} left";
+    let template = "{prefix:28} {bar:30} {pos}/{len}, {eta} left";
     let new = || Progress::new(false).styled(template, &format!("reading {what}"), (of as usize, 0), "");
     bar.get_or_insert_with(new).set_position(done);
 }
