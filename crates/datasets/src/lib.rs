@@ -38,6 +38,7 @@ mod examples;
 mod folders;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod hub_cache;
 mod idx;
 mod idx_dir;
 mod image_file;
@@ -65,6 +66,7 @@ pub use error::{Error, Result};
 pub use examples::Examples;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use hub_cache::hub_cache;
 pub use image_file::ImageFile;
 pub use labels::sort_classes;
 pub use layout::ExampleShape;
