@@ -8,17 +8,16 @@ use candle_core::Tensor;
 use candle_nn::Module;
 use hebbian::{Event, FitConfig, KrotovHopfield, KrotovHopfieldConfig, Parameters, Rule};
 use hebbian_classifier::{
-    DescentConfig, Features, FeaturesConfig, Loss, Mlp, NormalizedRegression, SoftmaxRegression,
-    random_images, random_projection,
+    DescentConfig, Features, FeaturesConfig, Loss, Mlp, SoftmaxRegression, random_images, random_projection,
 };
 use hebbian_datasets::Dataset;
 use hebbian_experiment::codes::quantiles;
 use hebbian_experiment::{
-    Data, DataSettings, Experiment, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, Subject,
-    dataset,
+    Data, DataSettings, Experiment, LINEAR_CONTROL, LinearSettings, Phase, Rate, Row, RunKey, RunSettings,
+    Session, Steering, Subject, dataset,
 };
 use hebbian_model::{Encoding, FeatureWeights};
-use hebbian_plots::{Curves, Picture, ReceptiveFields, Scale, Series};
+use hebbian_plots::{Picture, ReceptiveFields, Scale};
 use hebbian_training::{Generator, Invalid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +42,8 @@ struct Settings {
     /// Backprop with as many hidden units; where the readout's loss differs, a second network is trained with that.
     backprop: DescentConfig,
     /// Softmax regression on pixels.
+    linear: LinearSettings,
+    /// How it learns by descent.
     control: DescentConfig,
     /// Device and seeds.
     run: RunSettings,
@@ -66,6 +67,7 @@ impl Default for Settings {
             encoding: EncodingSettings::default(),
             readout: epochs(50),
             backprop: epochs(10),
+            linear: LinearSettings::default(),
             control: epochs(20),
             run: RunSettings::default(),
         }
@@ -84,7 +86,6 @@ impl Parameters for Settings {
 
 const BACKPROP: &str = "backprop";
 const BACKPROP_WITH_THE_READOUTS_LOSS: &str = "backprop-readout-loss";
-const LINEAR_CONTROL: &str = "linear-control";
 const RANDOM_PROJECTION: &str = "random-projection";
 const RANDOM_IMAGES: &str = "random-images";
 const PICTURES: [&str; 5] =
@@ -100,7 +101,8 @@ impl Experiment for Settings {
     fn run(self, steering: &Steering) -> Result<()> {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
         let rate = Rate { rate: "rule.learning_rate", fit: "fit" };
-        steering.fitted(self, (&data, &raw), &[rate], &[])?.run_on(raw, steering)
+        let more = steering.linear_control(&raw, "control");
+        steering.fitted(self, (&data, &raw), &[rate], &more)?.run_on(raw, steering)
     }
 }
 
@@ -118,11 +120,16 @@ impl Settings {
                 let key = at(BACKPROP_WITH_THE_READOUTS_LOSS);
                 session.row(key, |session| self.backprop(session, key, self.readout.loss))?;
             }
-            session.row(at(LINEAR_CONTROL), |session| self.linear_control(session, seed))?;
+            let key = at(LINEAR_CONTROL);
+            session.row(key, |session| session.linear_control(key, &self.linear, &self.control))?;
             session.row(at(RANDOM_PROJECTION), |session| self.random_projection(session, seed))?;
             session.row(at(RANDOM_IMAGES), |session| self.random_images(session, seed))?;
         }
-        let curves = self.curves(&session)?;
+        let first = |name: &'static str| RunKey { seed: self.run.seed, name };
+        let curves = session.accuracy_and_loss(&[
+            ("Krotov-Hopfield", first(KrotovHopfield::NAME), Phase::Readout),
+            ("backprop", first(BACKPROP), Phase::Learn),
+        ])?;
         session.draw("curves.png", &curves)?;
         session.finish(&self, &PICTURES)
     }
@@ -174,14 +181,6 @@ impl Settings {
         Ok(Row { model: key.name.to_owned(), units: Some(self.rule.units), ..row })
     }
 
-    fn linear_control(&self, session: &mut Session, seed: u64) -> Result<Row> {
-        let key = RunKey { seed, name: LINEAR_CONTROL };
-        let (inputs, classes) = (session.data.shape.inputs(), session.data.classes);
-        let network = NormalizedRegression::new(inputs, classes, &session.device)?;
-        let row = session.learn_supervised(key, &network, &self.control, false)?;
-        Ok(Row { model: LINEAR_CONTROL.to_owned(), ..row })
-    }
-
     fn random_projection(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
         let weights =
@@ -198,25 +197,6 @@ impl Settings {
     fn unlearned(&self, session: &mut Session, key: RunKey<'_>, weights: Tensor) -> Result<Row> {
         let features = Features::fit(self.features.clone(), weights, session.data.train.inputs())?;
         Ok(self.read_out(session, key, &features)?.0)
-    }
-
-    /// Accuracy and loss of the readout and of backprop, training and validation, as the notebook draws them.
-    fn curves(&self, session: &Session) -> Result<Picture> {
-        let seed = self.run.seed;
-        let pair = |what: &str, name: &str, hue: usize, model: &str, phase: Phase| {
-            let curve = |set: &str| {
-                session.metrics.curve(RunKey { seed, name: model }, phase, &format!("{set}_{what}"))
-            };
-            Series::train_and_validation(name, hue, curve("train"), curve("validation"))
-        };
-        let both = |what: &str| -> Vec<Series> {
-            let readout = pair(what, "Krotov-Hopfield", 0, KrotovHopfield::NAME, Phase::Readout);
-            let backprop = pair(what, "backprop", 1, BACKPROP, Phase::Learn);
-            readout.into_iter().chain(backprop).filter(|series| !series.points.is_empty()).collect()
-        };
-        let panel = |title, y_label, what| Curves::new(title, ("epoch", y_label), both(what)).draw();
-        let accuracy = panel("Accuracy", "share classified right", "accuracy")?;
-        Ok(Picture::side_by_side(&[accuracy, panel("Loss", "mean loss", "loss")?])?)
     }
 }
 

@@ -30,7 +30,7 @@ struct Arguments {
     split: Option<Set>,
 
     /// The dataset that --split is of
-    #[arg(long, value_enum, requires = "split", default_value_t = DatasetName::Mnist)]
+    #[arg(long, requires = "split", default_value_t = DatasetName::Mnist)]
     dataset: DatasetName,
 
     /// Folder with one's own dataset instead, in any form of docs/your_data.md
@@ -42,7 +42,7 @@ struct Arguments {
     invert: bool,
 
     /// The file to write: .npy for the features alone, .safetensors for `features (images, features)` and, where they are known,
-    /// `labels (images)`
+    /// `labels (images)`; a .json beside it names the images and the classes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
@@ -68,30 +68,39 @@ enum Set {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let file = FeatureFile::new(&arguments.out, arguments.precision)?;
     let model = arguments.from.load(&arguments.device.open()?)?;
-    let (images, labels) = images(&arguments, &model, Takes::of(&model)?)?;
+    let Seen { images, labels, class_names } = images(&arguments, &model, Takes::of(&model)?)?;
     if images.is_empty() {
         bail!("there is no image to transform");
     }
     file.write(&model, &images.images()?, labels.as_deref(), arguments.batch_size as usize)?;
+    file.write_names(&images.names, labels.as_deref(), class_names.as_deref())?;
     println!("{}: {} images", arguments.out.display(), images.len());
     Ok(if images.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The images, and their classes where they are known.
-fn images(arguments: &Arguments, model: &Model, takes: Takes) -> Result<(ImageSet, Option<Vec<u32>>)> {
+/// The images, with what is known of their classes.
+struct Seen {
+    images: ImageSet,
+    labels: Option<Vec<u32>>,
+    class_names: Option<Vec<String>>,
+}
+
+fn images(arguments: &Arguments, model: &Model, takes: Takes) -> Result<Seen> {
     let Some(set) = arguments.split else {
         let images = ImageSet::read(&arguments.images, takes, arguments.invert);
-        let labels = images.labels(model)?;
-        return Ok((images, labels));
+        let (labels, class_names) = images.labels_and_names(model)?;
+        return Ok(Seen { images, labels, class_names });
     };
-    let dataset =
-        dataset_named(arguments.dataset, arguments.data_dir.as_deref(), &ReadOptions::default(), false)?;
+    let options = ReadOptions::default();
+    let dataset = dataset_named(&arguments.dataset, arguments.data_dir.as_deref(), &options, false)?;
     let examples = match set {
         Set::Train => &dataset.train,
         Set::Test => &dataset.test,
     };
     let images = ImageSet::of_dataset(&dataset, examples, takes, arguments.invert)?;
-    Ok((images, examples.labels().map(|labels| labels.to_vec1()).transpose()?))
+    let labels = examples.labels().map(|labels| labels.to_vec1()).transpose()?;
+    let class_names = labels.is_some().then(|| dataset.class_names.clone());
+    Ok(Seen { images, labels, class_names })
 }
 
 fn main() -> ExitCode {

@@ -17,7 +17,7 @@ use hebbian_classifier::{Features, FeaturesConfig, Mlp, SoftmaxRegression, Winne
 use hebbian_datasets::Dataset;
 use hebbian_experiment::{
     Data, Experiment, Measure, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, check_from_0_to_1,
-    dataset,
+    comp_spec_rate, dataset,
 };
 use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_training::Generator;
@@ -77,7 +77,8 @@ impl Experiment for Settings {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
         check_from_0_to_1(&raw, "CompSpec")?;
         let rate = Rate { rate: "kh.learning_rate", fit: "kh_fit" };
-        steering.fitted(self, (&data, &raw), &[rate], &[])?.run_on(raw, steering)
+        let more = comp_spec_rate(&raw, "rule.learning_rate", self.rule.learning_rate)?;
+        steering.fitted(self, (&data, &raw), &[rate], &more)?.run_on(raw, steering)
     }
 }
 

@@ -19,7 +19,8 @@ use hebbian::{Composite, Fit, LearningRule, Mirrored, Registry, Stack, StackConf
 use hebbian_classifier::SoftmaxRegression;
 use hebbian_datasets::Dataset;
 use hebbian_experiment::{
-    Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, dataset, receptive_fields,
+    Data, Experiment, Phase, Row, RunKey, RunSettings, Session, Standardized, Steering, Subject, dataset,
+    receptive_fields,
 };
 use hebbian_plots::{ReceptiveFields, Scale};
 use serde_json::json;
@@ -30,9 +31,6 @@ use watching::Watch;
 
 const PICTURES: [&str; 7] =
     ["weights.png", "learning.png", "patches.png", "accuracy.png", "time.png", "confusion.png", "film.gif"];
-
-/// Images by which features are standardized.
-const MEASURED: usize = 1000;
 
 impl Experiment for Settings {
     const NAME: &'static str = "deep";
@@ -139,7 +137,7 @@ impl Settings {
         session: &Session,
         key: RunKey<'_>,
         (stack, fit): (&Stack, &Fit),
-        (features, readout): (&Features<'_>, &SoftmaxRegression),
+        (features, readout): (&Standardized<Features<'_>>, &SoftmaxRegression),
     ) -> Result<()> {
         let (weights, image) = receptive_fields(stack, session.data.image())?;
         let fields = ReceptiveFields::overview(&weights, image, "Filters of the first layer");
@@ -166,10 +164,8 @@ impl Settings {
         key: RunKey<'_>,
         stack: &'a Stack,
         depth: usize,
-    ) -> Result<(Row, Features<'a>, SoftmaxRegression)> {
-        let train = session.data.train.inputs();
-        let measured = train.narrow(0, 0, train.dim(0)?.min(MEASURED))?;
-        let features = self.features(stack, depth, &measured)?;
+    ) -> Result<(Row, Standardized<Features<'a>>, SoftmaxRegression)> {
+        let features = self.features(stack, depth, session.data.train.inputs())?;
         let readout = SoftmaxRegression::new(features.count(), session.data.classes, &session.device)?;
         let row = session.read_out(key, &features, &readout, &self.readout, false)?;
         Ok((row, features, readout))

@@ -1,16 +1,15 @@
 //! The networks: convolutions with what stands before and behind them, and where their filters come from.
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use hebbian::{
     Convolution, ConvolutionConfig, FitConfig, ImageSize, Interleaved, InterleavedConfig, KrotovHopfield,
     KrotovHopfieldConfig, Learning, LearningRule, MirroredConfig, PatchNorm, Pooling, Power, PowerConfig,
     Rule, SoftHebb, SoftHebbConfig, Stack, Standardize, StandardizeConfig, Triangle, TriangleConfig,
 };
-use hebbian_classifier::encode;
-use hebbian_experiment::Data;
-use hebbian_training::{Generator, Schedule, State};
+use hebbian_experiment::{Data, Standardized};
+use hebbian_training::{Generator, Schedule};
 
 use crate::settings::{KrotovHopfieldSettings, Model, PoolShape, Settings};
 
@@ -150,16 +149,19 @@ impl Settings {
         *self.layers.readout_pools.get(layer).unwrap_or(&self.layers.pools[layer])
     }
 
-    /// What a readout of this depth, which counts from 1, sees of a network: each channel at mean 0 and variance 1 over
-    /// `images`.
-    pub fn features<'a>(&self, stack: &'a Stack, depth: usize, images: &Tensor) -> Result<Features<'a>> {
+    /// What a readout of this depth, which counts from 1, sees of a network: each channel at mean 0 and variance 1 over some
+    /// of the `images`.
+    pub fn features<'a>(
+        &self,
+        stack: &'a Stack,
+        depth: usize,
+        images: &Tensor,
+    ) -> Result<Standardized<Features<'a>>> {
         let (convolution, place) = filters(stack, depth)?;
         let layer = depth - 1;
-        let (response, input) = self.response(convolution, layer, self.readout_pool(layer))?;
+        let (response, output) = self.response(convolution, layer, self.readout_pool(layer))?;
         let mirrored = self.mirrored(stack)?;
-        let features = Features { stack, layers: place + 1, response, mirrored, standardize: None };
-        let standardize = Standardize::fit(StandardizeConfig { input }, &encode(&features, images)?)?;
-        Ok(Features { standardize: Some(standardize), ..features })
+        Standardized::fit(Features { stack, layers: place + 1, response, mirrored }, output, images)
     }
 
     /// Which images a network takes, where what it makes of them is to be the same for their mirror images.
@@ -176,22 +178,20 @@ pub fn filters(stack: &Stack, depth: usize) -> Result<(&Convolution, usize)> {
     convolutions.nth(depth - 1).context("the network has no filters there")
 }
 
-/// What a readout sees of a network: the lowest layers of a stack and what follows them.
+/// What a network gives at a depth: the lowest layers of a stack and what follows them.
 pub struct Features<'a> {
     stack: &'a Stack,
     layers: usize,
     response: Vec<Box<dyn LearningRule>>,
     mirrored: Option<MirroredConfig>,
-    standardize: Option<Standardize>,
 }
 
 impl Module for Features<'_> {
     fn forward(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
-        let features = match &self.mirrored {
-            Some(mirrored) => mirrored.mean(|images| self.of_images(images), inputs)?,
-            None => self.of_images(inputs)?,
-        };
-        self.standardize.iter().try_fold(features, |features, layer| layer.forward(&features))
+        match &self.mirrored {
+            Some(mirrored) => mirrored.mean(|images| self.of_images(images), inputs),
+            None => self.of_images(inputs),
+        }
     }
 }
 
@@ -199,23 +199,5 @@ impl Features<'_> {
     fn of_images(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let below = self.stack.below(self.layers, inputs)?;
         self.response.iter().try_fold(below, |features, layer| layer.forward(&features))
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.response.last().map_or(0, |layer| layer.units())
-    }
-
-    /// The state of a readout of these features as that of one which sees them before they are standardized.
-    pub fn unstandardized(&self, mut readout: State) -> Result<State> {
-        let standardize = self.standardize.as_ref().context("the features are not standardized")?;
-        let (weight, bias) = (readout["weight"].clone(), readout["bias"].clone());
-        // An affine map is what it makes of zeros and ones.
-        let zeros = Tensor::zeros((1, standardize.inputs()), DType::F32, weight.device())?;
-        let offset = standardize.forward(&zeros)?;
-        let scale = (standardize.forward(&zeros.ones_like()?)? - &offset)?;
-        readout.insert("bias".into(), (bias + weight.matmul(&offset.t()?)?.flatten_all()?)?);
-        readout.insert("weight".into(), weight.broadcast_mul(&scale)?);
-        Ok(readout)
     }
 }

@@ -11,12 +11,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Error, Result};
 use candle_core::Device;
 use hebbian::{FitConfig, Foldiak, FoldiakConfig, LearningRule, Rule};
-use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering};
-use hebbian_training::{Generator, Schedule};
+use hebbian_datasets::Dataset;
+use hebbian_experiment::{Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, dataset};
+use hebbian_training::{Generator, Invalid, Schedule};
 use serde_json::{Map, Value, json};
 
 use patterns::Patterns;
-use settings::Settings;
+use settings::{Input, Patches, Settings};
 
 const PAPER: &str = "foldiak-1990";
 const NOTEBOOK: &str = "foldiak-notebook";
@@ -51,7 +52,26 @@ impl Experiment for Settings {
     }
 
     fn run(self, steering: &Steering) -> Result<()> {
-        let load = |device: &Device| Patterns::load(&self, steering.quiet, device);
+        let is_given = |path: &str| steering.given.iter().any(|one| one == path);
+        let has_data = steering.given.iter().any(|path| path.starts_with("data."));
+        let is_bars = matches!(self.input, Input::Bars(_));
+        if is_bars && !has_data {
+            return self.run_on(None, steering);
+        }
+        let is_chosen = is_bars && is_given("input");
+        Invalid::unless(!is_chosen, "input", "bars", "patches, where [data] is given")?;
+        let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
+        // Patches are no larger than an image.
+        let side = raw.shape.height.min(raw.shape.width);
+        let size = Patches::default().patch_size.min(side);
+        let more = [("input", json!("patches")), ("input.patch_size", json!(size))];
+        steering.fitted(self, (&data, &raw), &[], &more)?.run_on(Some(&raw), steering)
+    }
+}
+
+impl Settings {
+    fn run_on(self, raw: Option<&Dataset>, steering: &Steering) -> Result<()> {
+        let load = |device: &Device| Patterns::load(&self, raw, device);
         let mut session = Session::open(&self, steering, PAPER, load)?;
         let mut learned = Vec::new();
         for seed in self.run.all_seeds() {
@@ -65,9 +85,7 @@ impl Experiment for Settings {
         pictures::draw(&session, self.run.seed, &learned[0], &learned[1])?;
         session.finish(&self, &PICTURES)
     }
-}
 
-impl Settings {
     fn config(&self, model: &str) -> FoldiakConfig {
         match model {
             PAPER => self.rule.clone(),

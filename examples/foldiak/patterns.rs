@@ -1,11 +1,11 @@
 //! What the network learns from: lines that are drawn for it, or patches of the dataset's images.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use candle_core::{D, DType, Device, Tensor};
 use hebbian_datasets::{
     Bars, Dataset, Examples, Zca, center_patches, gray, one_over_f, random_patches, transforms,
 };
-use hebbian_experiment::{Subject, check_batches, dataset, split};
+use hebbian_experiment::{Subject, check_batches, split};
 use hebbian_training::Invalid;
 use serde_json::{Value, json};
 
@@ -33,10 +33,12 @@ const SEEDS: [u64; 3] = [0x0001_0000_0000, 0x0002_0000_0000, 0x0003_0000_0000];
 const SHORTEST: f64 = 1e-6;
 
 impl Patterns {
-    pub fn load(settings: &Settings, quiet: bool, device: &Device) -> Result<Self> {
-        let patterns = match &settings.input {
-            Input::Bars(lines) => Self::bars(lines, settings, device)?,
-            Input::Patches(patches) => Self::patches(patches, settings, quiet, device)?,
+    /// The patterns that the settings ask for, of the dataset `raw` where they are of one.
+    pub fn load(settings: &Settings, raw: Option<&Dataset>, device: &Device) -> Result<Self> {
+        let patterns = match (&settings.input, raw) {
+            (Input::Patches(patches), Some(raw)) => Self::patches(patches, settings, raw, device)?,
+            (Input::Bars(lines), None) => Self::bars(lines, settings, device)?,
+            _ => bail!("--input bars and a dataset; allowed: one of them"),
         };
         check_batches(settings, "training patterns", patterns.train.dim(0)?)?;
         Ok(patterns)
@@ -56,12 +58,11 @@ impl Patterns {
         })
     }
 
-    fn patches(patches: &Patches, settings: &Settings, quiet: bool, device: &Device) -> Result<Self> {
-        let dataset = dataset(&settings.data, quiet)?;
-        let split = split(&dataset, &settings.data)?;
+    fn patches(patches: &Patches, settings: &Settings, dataset: &Dataset, device: &Device) -> Result<Self> {
+        let split = split(dataset, &settings.data)?;
         let (size, side) = (patches.patch_size, dataset.shape.height.min(dataset.shape.width));
         Invalid::unless(size <= side, "input.patch_size", size, format!("1 to {side}, an image's side"))?;
-        let cut = |examples: &Examples, count, which| patches.cut(&dataset, examples, count, SEEDS[which]);
+        let cut = |examples: &Examples, count, which| patches.cut(dataset, examples, count, SEEDS[which]);
         let train = cut(&split.train, settings.sizes.patterns, 0)?;
         let test = cut(&split.test, settings.sizes.test_patterns, 1)?;
         let validation = (!split.validation.is_empty())

@@ -119,8 +119,6 @@ impl Default for Patches {
 
 impl Parameters for Settings {
     fn check_together(&self) -> Result<(), Invalid> {
-        let used = matches!(self.input, Input::Patches(_)) || self.data == DataSettings::default();
-        Invalid::unless(used, "input", "bars", "patches, where [data] is given")?;
         self.rule.check_as("rule")?;
         self.notebook.check_as("notebook")?;
         self.fit.check_as("fit")

@@ -56,8 +56,9 @@ impl Experiment for Settings {
     fn run(self, steering: &Steering) -> Result<()> {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
         // A threshold of bytes says nothing of other numbers.
-        let own_mean = ("codes.binarize", json!("mean"));
-        let more = if raw.is_bytes() { vec![] } else { vec![own_mean] };
+        let own_mean = (!raw.is_bytes()).then(|| ("codes.binarize", json!("mean")));
+        let columns = ("rule.units", json!(self.columns(raw.shape)));
+        let more: Vec<_> = own_mean.into_iter().chain([columns]).collect();
         steering.fitted(self, (&data, &raw), &[], &more)?.run_on(raw, steering)
     }
 }

@@ -2,6 +2,7 @@
 
 use hebbian::{BoostToward, FitConfig, Parameters, PotentialPool, SpatialPoolerConfig};
 use hebbian_classifier::LogisticRegressionConfig;
+use hebbian_datasets::ImageShape;
 use hebbian_datasets::transforms::Threshold;
 use hebbian_experiment::{Data, DataSettings, RunSettings};
 use hebbian_training::{Invalid, Schedule};
@@ -71,13 +72,48 @@ impl Parameters for Settings {
 }
 
 impl Settings {
-    /// The pooler with a place for its columns over each pixel of the images of `data`.
+    /// The pooler with a place for its columns over each pixel of the images of `data`, or over each so many.
     pub fn pooler(&self, data: &Data) -> SpatialPoolerConfig {
         let mut config = self.rule.clone();
         if let PotentialPool::Neighborhood { image, grid, .. } = &mut config.pool {
             *image = [data.shape.height, data.shape.width];
-            *grid = *image;
+            *grid = self.grid(data.shape);
         }
         config
+    }
+
+    /// Places for the columns over images of this shape: one over each pixel or, where there are more pixels than columns,
+    /// over each two by two of them, and so on.
+    fn grid(&self, shape: ImageShape) -> [usize; 2] {
+        let mut grid = [shape.height, shape.width];
+        while grid[0] * grid[1] > self.rule.units.max(1) {
+            grid = grid.map(|side| side.div_ceil(2));
+        }
+        grid
+    }
+
+    /// About as many columns as there are, as many of them at each place over images of this shape.
+    pub fn columns(&self, shape: ImageShape) -> usize {
+        let places: usize = self.grid(shape).iter().product();
+        self.rule.units / places.max(1) * places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_lie_over_images_of_any_size() {
+        let of = |height, width| {
+            let shape = ImageShape { height, width, channels: 1 };
+            (Settings::default().grid(shape), Settings::default().columns(shape))
+        };
+        assert_eq!(of(28, 28), ([28, 28], 6272));
+        assert_eq!(of(8, 8), ([8, 8], 6272));
+        assert_eq!(of(32, 32), ([32, 32], 6144));
+        assert_eq!(of(64, 48), ([64, 48], 6144));
+        assert_eq!(of(200, 150), ([100, 75].map(|side: usize| side.div_ceil(2)), 5700));
+        assert_eq!(of(1, 64), ([1, 64], 6272));
     }
 }

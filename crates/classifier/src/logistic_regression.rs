@@ -1,4 +1,4 @@
-//! Multinomial logistic regression on sparse 0/1 features, by L-BFGS.
+//! Multinomial logistic regression on a [`Design`], sparse 0/1 features or any numbers, by L-BFGS.
 //!
 //! Minimizes, over weights `W` and biases `b`,
 //!
@@ -36,7 +36,8 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SparseBinary, first_largest};
+use crate::design::{Design, Values};
+use crate::first_largest;
 
 /// How hard [`LogisticRegression`] is held back, and when it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,8 +64,10 @@ impl Parameters for LogisticRegressionConfig {}
 
 /// Classes whose scores are summed together: two AVX-512 registers of f64.
 const LANES: usize = 16;
-/// Parts that the examples are summed in, whatever the number of threads: the bits do not depend on it.
+/// Parts that the examples are summed in at most, and examples of a part at least, whatever the number of threads: the bits do
+/// not depend on it.
 const PARTS: usize = 16;
+const LEAST: usize = 64;
 /// Pairs of steps and gradients that L-BFGS remembers.
 const MEMORY: usize = 10;
 
@@ -79,7 +82,7 @@ pub struct LogisticRegression {
 impl LogisticRegression {
     /// The model that fits `labels (examples)` u32 best.
     pub fn fit(
-        features: &SparseBinary,
+        features: &impl Design,
         labels: &Tensor,
         classes: usize,
         config: LogisticRegressionConfig,
@@ -99,7 +102,7 @@ impl LogisticRegression {
     }
 
     /// The most probable class of each example; of equals the lowest.
-    pub fn predict(&self, features: &SparseBinary) -> Result<Vec<u32>> {
+    pub fn predict(&self, features: &impl Design) -> Result<Vec<u32>> {
         if features.features() != self.scores.features {
             bail!("the examples have {} features, expected {}", features.features(), self.scores.features);
         }
@@ -108,11 +111,11 @@ impl LogisticRegression {
             self.scores.of(features.row(example), &self.parameters, &mut scores);
             first_largest(&scores.as_flattened()[..self.scores.classes]) as u32
         };
-        Ok((0..features.len()).into_par_iter().map(class).collect())
+        Ok((0..features.examples()).into_par_iter().map(class).collect())
     }
 
     /// Share of the examples whose most probable class is their label.
-    pub fn accuracy(&self, features: &SparseBinary, labels: &Tensor) -> Result<f64> {
+    pub fn accuracy(&self, features: &impl Design, labels: &Tensor) -> Result<f64> {
         let labels = checked(features, labels, self.scores.classes)?;
         let right = self.predict(features)?.iter().zip(&labels).filter(|(ours, label)| ours == label).count();
         Ok(right as f64 / labels.len() as f64)
@@ -132,10 +135,11 @@ impl LogisticRegression {
     }
 }
 
-fn checked(features: &SparseBinary, labels: &Tensor, classes: usize) -> Result<Vec<u32>> {
+fn checked(features: &impl Design, labels: &Tensor, classes: usize) -> Result<Vec<u32>> {
     let labels = labels.to_vec1::<u32>()?;
-    if features.is_empty() || labels.len() != features.len() {
-        bail!("{} labels for {} examples, expected as many and at least one", labels.len(), features.len());
+    let examples = features.examples();
+    if examples == 0 || labels.len() != examples {
+        bail!("{} labels for {examples} examples, expected as many and at least one", labels.len());
     }
     match labels.iter().find(|&&label| label as usize >= classes) {
         Some(label) => bail!("label {label} is not among the {classes} classes"),
@@ -143,8 +147,8 @@ fn checked(features: &SparseBinary, labels: &Tensor, classes: usize) -> Result<V
     }
 }
 
-fn minimize(
-    objective: Objective<'_>,
+fn minimize<D: Design>(
+    objective: Objective<'_, D>,
     config: &LogisticRegressionConfig,
 ) -> std::result::Result<(Vec<f64>, u64), Error> {
     let start = vec![0.0; (objective.scores.features + 1) * objective.scores.stride()];
@@ -175,36 +179,53 @@ impl Scores {
         vec![[0.0; LANES]; self.stride() / LANES]
     }
 
-    /// The scores of the classes for the features that are `active`.
-    fn of(&self, active: &[u32], parameters: &[f64], scores: &mut [[f64; LANES]]) {
+    /// The scores of the classes for a row of features.
+    fn of(&self, features: (&[u32], Values<'_>), parameters: &[f64], scores: &mut [[f64; LANES]]) {
         let rows = parameters.as_chunks::<LANES>().0;
         let (rows, bias) = rows.split_at(self.features * scores.len());
         scores.copy_from_slice(bias);
         let blocks = scores.len();
         for (block, scores) in scores.iter_mut().enumerate() {
-            gather(active, rows, (block, blocks), scores);
+            gather(features, rows, (block, blocks), scores);
         }
     }
 
     /// Adds `residual` to the gradients of all parameters that took part.
-    fn spread(&self, active: &[u32], residual: &[[f64; LANES]], gradient: &mut [f64]) {
+    fn spread(&self, features: (&[u32], Values<'_>), residual: &[[f64; LANES]], gradient: &mut [f64]) {
         let rows = gradient.as_chunks_mut::<LANES>().0;
         let (rows, bias) = rows.split_at_mut(self.features * residual.len());
         let blocks = residual.len();
         for (block, residual) in residual.iter().enumerate() {
-            scatter(active, residual, (block, blocks), rows);
+            scatter(features, residual, (block, blocks), rows);
             bias[block].iter_mut().zip(residual).for_each(|(bias, residual)| *bias += residual);
         }
     }
 }
 
 #[multiversion(targets = "simd")]
-fn gather(active: &[u32], rows: &[[f64; LANES]], (block, blocks): (usize, usize), sum: &mut [f64; LANES]) {
+fn gather(
+    (active, values): (&[u32], Values<'_>),
+    rows: &[[f64; LANES]],
+    (block, blocks): (usize, usize),
+    sum: &mut [f64; LANES],
+) {
     let mut scores = *sum;
-    for &feature in active {
-        let row = &rows[feature as usize * blocks + block];
-        for lane in 0..LANES {
-            scores[lane] += row[lane];
+    match values {
+        Values::Ones => {
+            for &feature in active {
+                let row = &rows[feature as usize * blocks + block];
+                for lane in 0..LANES {
+                    scores[lane] += row[lane];
+                }
+            }
+        }
+        Values::Numbers(values) => {
+            for (&feature, &value) in active.iter().zip(values) {
+                let row = &rows[feature as usize * blocks + block];
+                for lane in 0..LANES {
+                    scores[lane] += f64::from(value) * row[lane];
+                }
+            }
         }
     }
     *sum = scores;
@@ -212,24 +233,36 @@ fn gather(active: &[u32], rows: &[[f64; LANES]], (block, blocks): (usize, usize)
 
 #[multiversion(targets = "simd")]
 fn scatter(
-    active: &[u32],
+    (active, values): (&[u32], Values<'_>),
     residual: &[f64; LANES],
     (block, blocks): (usize, usize),
     rows: &mut [[f64; LANES]],
 ) {
     let residual = *residual;
-    for &feature in active {
-        let row = &mut rows[feature as usize * blocks + block];
-        for lane in 0..LANES {
-            row[lane] += residual[lane];
+    match values {
+        Values::Ones => {
+            for &feature in active {
+                let row = &mut rows[feature as usize * blocks + block];
+                for lane in 0..LANES {
+                    row[lane] += residual[lane];
+                }
+            }
+        }
+        Values::Numbers(values) => {
+            for (&feature, &value) in active.iter().zip(values) {
+                let row = &mut rows[feature as usize * blocks + block];
+                for lane in 0..LANES {
+                    row[lane] += f64::from(value) * residual[lane];
+                }
+            }
         }
     }
 }
 
 /// What is minimized.
-struct Objective<'a> {
+struct Objective<'a, D> {
     scores: Scores,
-    examples: &'a SparseBinary,
+    examples: &'a D,
     labels: Vec<u32>,
     penalty: f64,
 }
@@ -241,12 +274,13 @@ struct Evaluation {
     gradient: Vec<f64>,
 }
 
-impl Objective<'_> {
+impl<D: Design> Objective<'_, D> {
     fn evaluate(&self, parameters: &[f64]) -> Evaluation {
-        let examples = self.examples.len();
-        let start = |part: usize| (part * examples.div_ceil(PARTS)).min(examples);
+        let examples = self.examples.examples();
+        let parts = (examples / LEAST).clamp(1, PARTS);
+        let start = |part: usize| (part * examples.div_ceil(parts)).min(examples);
         let parts =
-            (0..PARTS).into_par_iter().map(|part| self.part(parameters, start(part)..start(part + 1)));
+            (0..parts).into_par_iter().map(|part| self.part(parameters, start(part)..start(part + 1)));
         let (mut loss, mut gradient) = (0.0, vec![0.0; parameters.len()]);
         for (part_loss, part) in parts.collect::<Vec<_>>() {
             loss += part_loss;
@@ -265,13 +299,13 @@ impl Objective<'_> {
         let (mut loss, mut gradient) = (0.0, vec![0.0; parameters.len()]);
         let mut scores = self.scores.buffer();
         for example in examples {
-            let active = self.examples.row(example);
-            self.scores.of(active, parameters, &mut scores);
+            let row = self.examples.row(example);
+            self.scores.of(row, parameters, &mut scores);
             loss += residual(
                 &mut scores.as_flattened_mut()[..self.scores.classes],
                 self.labels[example] as usize,
             );
-            self.scores.spread(active, &scores, &mut gradient);
+            self.scores.spread(row, &scores, &mut gradient);
         }
         (loss, gradient)
     }
@@ -289,12 +323,12 @@ fn residual(scores: &mut [f64], label: usize) -> f64 {
 }
 
 /// The objective as argmin asks for it: loss and gradient apart, though they share a pass. The last one is kept.
-struct Problem<'a> {
-    objective: Objective<'a>,
+struct Problem<'a, D> {
+    objective: Objective<'a, D>,
     last: RefCell<Evaluation>,
 }
 
-impl Problem<'_> {
+impl<D: Design> Problem<'_, D> {
     fn at(&self, parameters: &[f64]) -> Ref<'_, Evaluation> {
         if self.last.borrow().parameters != parameters {
             *self.last.borrow_mut() = self.objective.evaluate(parameters);
@@ -303,7 +337,7 @@ impl Problem<'_> {
     }
 }
 
-impl CostFunction for Problem<'_> {
+impl<D: Design> CostFunction for Problem<'_, D> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -312,7 +346,7 @@ impl CostFunction for Problem<'_> {
     }
 }
 
-impl Gradient for Problem<'_> {
+impl<D: Design> Gradient for Problem<'_, D> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 
@@ -324,6 +358,7 @@ impl Gradient for Problem<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Dense, SparseBinary};
     use hebbian_training::Generator;
 
     /// Examples whose class is that of the third of the features that holds most of theirs, but for some noise.
@@ -342,7 +377,11 @@ mod tests {
         Ok((features, Tensor::new(labels, &Device::Cpu)?))
     }
 
-    fn objective<'a>(features: &'a SparseBinary, labels: &Tensor, classes: usize) -> Result<Objective<'a>> {
+    fn objective<'a>(
+        features: &'a SparseBinary,
+        labels: &Tensor,
+        classes: usize,
+    ) -> Result<Objective<'a, SparseBinary>> {
         let scores = Scores { features: features.features(), classes };
         Ok(Objective { scores, examples: features, labels: labels.to_vec1()?, penalty: 0.7 })
     }
@@ -382,6 +421,23 @@ mod tests {
         let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         assert!(length < 1e-6, "{length} after {} steps", model.iterations());
         assert!(model.accuracy(&features, &labels)? > 0.9);
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_are_zeros_and_ones_are_fitted_as_those() -> Result<()> {
+        let (features, labels) = examples(3)?;
+        let mut dense = vec![0f32; 300 * 9];
+        for (example, row) in features.rows().enumerate() {
+            row.iter().for_each(|&feature| dense[example * 9 + feature as usize] = 1.0);
+        }
+        let dense = Dense::of(&Tensor::from_vec(dense, (300, 9), &Device::Cpu)?)?;
+        let config = LogisticRegressionConfig::default();
+        let of_ones = LogisticRegression::fit(&features, &labels, 3, config.clone())?;
+        let of_numbers = LogisticRegression::fit(&dense, &labels, 3, config)?;
+        let pairs = of_ones.parameters.iter().zip(&of_numbers.parameters);
+        assert!(pairs.into_iter().all(|(one, other)| (one - other).abs() < 1e-9));
+        assert_eq!(of_ones.predict(&features)?, of_numbers.predict(&dense)?);
         Ok(())
     }
 

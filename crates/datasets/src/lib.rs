@@ -39,6 +39,7 @@ mod examples;
 mod folders;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod hub_cache;
 mod idx;
 mod idx_dir;
 mod image_file;
@@ -70,6 +71,7 @@ pub use error::{Error, Result};
 pub use examples::Examples;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use hub_cache::hub_cache;
 pub use image_file::ImageFile;
 pub use labels::sort_classes;
 pub use layout::ExampleShape;

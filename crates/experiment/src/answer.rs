@@ -1,7 +1,7 @@
 //! What a model says of an image, in words and as a picture.
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use hebbian_datasets::transforms;
 use hebbian_model::Model;
 use hebbian_plots::{Explanation, Picture, VotingUnit};
@@ -75,15 +75,26 @@ impl<'m> Answer<'m> {
             weights,
             votes,
         });
-        let input = transforms::inputs(pixels, &Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let input = self.from_0_to_1(pixels)?;
         let shape = model.image().context("images")?;
         let explanation = Explanation {
             title: format!("{name}: {}", self.text(3)),
             input: &input,
             image: (shape.height, shape.width),
             probabilities: &self.probabilities,
+            class_names: model.class_names().unwrap_or_default(),
             units: units.collect(),
         };
         Ok(explanation.draw()?)
+    }
+
+    /// The values of one image as brightness, from the least to the largest number that the model has learned from.
+    fn from_0_to_1(&self, pixels: &Tensor) -> Result<Vec<f32>> {
+        let values = transforms::inputs(pixels, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let Some(dataset) = self.model.dataset().filter(|_| pixels.dtype() == DType::F32) else {
+            return Ok(values);
+        };
+        let [least, most] = dataset.range;
+        Ok(values.into_iter().map(|value| (value - least) / (most - least).max(f32::MIN_POSITIVE)).collect())
     }
 }

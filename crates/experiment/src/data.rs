@@ -160,7 +160,7 @@ pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
     options.image_shape = shape;
     options.image_size = size.map(|size| (size.image().height, size.image().width));
     options.watcher = (!quiet).then_some(progress::reading);
-    let dataset = dataset_named(settings.dataset, settings.data_dir.as_deref(), &options, quiet);
+    let dataset = dataset_named(&settings.dataset, settings.data_dir.as_deref(), &options, quiet);
     progress::reading_ends();
     let dataset = dataset?;
     if settings.data_dir.is_some() {
@@ -176,25 +176,24 @@ pub fn check_from_0_to_1(raw: &Dataset, rule: &str) -> Result<()> {
     let [least, most] = raw.range()?;
     anyhow::ensure!(
         raw.is_bytes() || least >= 0.0 && most <= 1.0,
-        "{}: {rule} takes bytes, or numbers from 0 to 1; found {least} to {most}",
-        raw.name
+        "{}: {rule} takes bytes, or numbers from 0 to 1; found {least} to {most}: save (x - {least}) / {} instead",
+        raw.name,
+        most - least
     );
     Ok(())
 }
 
 /// The dataset `name` from the folder `dir`, or else from where it comes from; `quiet` shows no download.
 pub fn dataset_named(
-    name: DatasetName,
+    name: &DatasetName,
     dir: Option<&Path>,
     options: &ReadOptions,
     quiet: bool,
 ) -> Result<Dataset> {
-    let text = serde_json::to_value(name)?;
-    let text = text.as_str().unwrap_or_default();
     match (dir, name) {
         (Some(dir), _) => Ok(Dataset::from_dir(dir, options).context("--data-dir")?),
         (None, DatasetName::Mnist) => Ok(Dataset::mnist()?),
-        (None, _) => from_hub(text, quiet),
+        (None, DatasetName::Hub(id)) => from_hub(id, quiet),
     }
 }
 

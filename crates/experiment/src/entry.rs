@@ -339,9 +339,12 @@ mod tests {
     fn what_was_probably_meant_is_said() {
         let flag = refusal(&["--unit=3"]);
         assert_eq!(flag, "unexpected argument '--unit' found; tip: a similar argument exists: '--units'");
-        let value = refusal(&["--dataset=mnits"]);
-        assert!(value.contains("[possible values: mnist, fashion-mnist, cifar10]"), "{value}");
-        assert!(value.ends_with("tip: a similar value exists: 'mnist'"), "{value}");
+        let value = refusal(&["--pull=outputs"]);
+        assert!(value.contains("[possible values: nothing, output]"), "{value}");
+        assert!(value.ends_with("tip: a similar value exists: 'output'"), "{value}");
+        let dataset = refusal(&["--dataset=mnits"]);
+        let allowed = "mnist, fashion-mnist, cifar10, or OWNER/NAME of the Hugging Face hub";
+        assert_eq!(dataset, format!("--dataset is mnits; allowed: {allowed}"));
         let key = configured("[rule]\nunitz = 3\n", &[]).unwrap_err();
         let expected = "line 2: unknown key `rule.unitz`; the nearest that is known: `units` in [rule]";
         assert_eq!(key, format!("--config FILE: {expected}"));

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::Module;
 use hebbian_classifier::{
     DescentConfig, Epoch, Labeled, Loss, Network, SoftmaxRegression, confusion_matrix, encode, encode_half,
     evaluate, train,
 };
-use hebbian_plots::{ConfusionMatrix, Picture};
+use hebbian_plots::{ConfusionMatrix, Curves, Picture, Series};
 use serde_json::{Map, json};
 
 use crate::learning::plain;
@@ -100,7 +100,8 @@ impl Session {
     ) -> Result<Row> {
         let _span = tracing::info_span!("learn supervised", name = key.name).entered();
         let Data { train, validation, test, .. } = &self.data;
-        let (train, validation, test) = (train.clone(), validation.clone(), test.clone());
+        let (train, test) = (as_numbers(train)?, as_numbers(test)?);
+        let validation = validation.as_ref().map(as_numbers).transpose()?;
         let sets = sets(validation.as_ref(), test_by_epoch.then_some(&test));
         self.descend((key, Phase::Learn), network, config, &train, &sets)?;
         let seconds = self.metrics.seconds(key, Phase::Learn);
@@ -114,7 +115,22 @@ impl Session {
         let test = test.with_inputs(self.encoding(layer)?(layer, test.inputs())?)?;
         let predictions = evaluate(readout, &test, &Loss::default())?.predictions;
         let counts = confusion_matrix(test.labels(), &predictions, self.data.classes)?;
-        Ok(ConfusionMatrix::new(&counts).title(format!("{name} on the test images")).draw()?)
+        let matrix = ConfusionMatrix::new(&counts).class_names(&self.data.class_names);
+        Ok(matrix.title(format!("{name} on the test images")).draw()?)
+    }
+
+    /// Accuracy and loss by epoch, training and validation, of what is `(called, of this model and seed, in this phase)`.
+    pub fn accuracy_and_loss(&self, of: &[(&str, RunKey<'_>, Phase)]) -> Result<Picture> {
+        let series = |what: &str| -> Vec<Series> {
+            let pairs = of.iter().enumerate().flat_map(|(hue, &(name, key, phase))| {
+                let curve = |set: &str| self.metrics.curve(key, phase, &format!("{set}_{what}"));
+                Series::train_and_validation(name, hue, curve("train"), curve("validation"))
+            });
+            pairs.filter(|series| !series.points.is_empty()).collect()
+        };
+        let panel = |title, y_label, what| Curves::new(title, ("epoch", y_label), series(what)).draw();
+        let accuracy = panel("Accuracy", "share classified right", "accuracy")?;
+        Ok(Picture::side_by_side(&[accuracy, panel("Loss", "mean loss", "loss")?])?)
     }
 
     /// Evaluates `model`, which gives class scores for images, on all three sets.
@@ -134,6 +150,11 @@ type Encode = fn(&dyn Module, &Tensor) -> candle_core::Result<Tensor>;
 fn sets<'a>(validation: Option<&'a Labeled>, test: Option<&'a Labeled>) -> Vec<(&'static str, &'a Labeled)> {
     let sets = [("validation", validation), ("test", test)];
     sets.into_iter().filter_map(|(name, set)| Some((name, set?))).collect()
+}
+
+/// The same examples with zeros and ones, where they are u8, as f32.
+fn as_numbers(set: &Labeled) -> candle_core::Result<Labeled> {
+    set.with_inputs(set.inputs().to_dtype(DType::F32)?)
 }
 
 /// A row of nothing but accuracies, for training, validation and test examples.

@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::ValueEnum;
 use hebbian_model::Model;
 use hebbian_training::replace_file;
+use serde_json::json;
 
 /// How features are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,7 +21,7 @@ pub enum Precision {
 }
 
 /// A file of features: `.npy` for the features alone, `.safetensors` for `features (images, features)` and, where they are
-/// known, `labels (images)`.
+/// known, `labels (images)`. Beside it a `.json` of the same name says what each row is of.
 #[derive(Clone, Debug)]
 pub struct FeatureFile {
     path: PathBuf,
@@ -46,6 +47,25 @@ impl FeatureFile {
             _ => bail!("--out {}; allowed: a name that ends in .npy or .safetensors", path.display()),
         };
         Ok(Self { path: path.to_owned(), precision, format })
+    }
+
+    /// Writes which image each row is of, what it is labeled with and what the classes are called: `images` and, where they are
+    /// known, `labels` and `class_names`.
+    pub fn write_names(
+        &self,
+        images: &[String],
+        labels: Option<&[u32]>,
+        class_names: Option<&[String]>,
+    ) -> Result<()> {
+        let path = self.path.with_extension("json");
+        let mut names = json!({"images": images});
+        if let Some(labels) = labels {
+            names["labels"] = json!(labels);
+        }
+        if let Some(class_names) = class_names {
+            names["class_names"] = json!(class_names);
+        }
+        replace_file(&path, &serde_json::to_vec(&names)?).with_context(|| path.display().to_string())
     }
 
     /// Writes what `model` makes of the u8 `pixels (images, inputs)`, `batch_size` images at once; a layer that takes images

@@ -1,6 +1,7 @@
 //! What follows from the size of a dataset where nobody says otherwise.
 
 use anyhow::Result;
+use candle_core::DType;
 use hebbian_datasets::Dataset;
 use hebbian_training::settings::Settings;
 use serde_json::{Value, json};
@@ -24,6 +25,27 @@ pub struct Rate {
     pub rate: &'static str,
     /// The table that says for how many epochs and in which batches the rule learns.
     pub fit: &'static str,
+}
+
+/// The length of inputs up to which CompSpec keeps its default rate: 9.4 for MNIST, 12.7 for Fashion-MNIST.
+const LENGTH: f64 = 15.0;
+/// Examples by which the length of inputs is told.
+const MEASURED: usize = 1000;
+
+/// The rate of CompSpec at `path` for a dataset whose examples, as numbers from 0 to 1, are longer than its default `rate`
+/// is made for. A step pulls a unit back along itself by as much as an input is long, and where rate and length together are
+/// above 2 it never comes to rest.
+///
+/// # Errors
+/// If the examples cannot be read as numbers.
+pub fn comp_spec_rate(raw: &Dataset, path: &'static str, rate: f64) -> Result<Vec<(&'static str, Value)>> {
+    let [least, most] = raw.range()?.map(f64::from);
+    let (least, range) =
+        if raw.is_bytes() { (0.0, 255.0) } else { (least, (most - least).max(f64::MIN_POSITIVE)) };
+    let first = raw.train.first(raw.train.len().min(MEASURED))?.images().to_dtype(DType::F32)?;
+    let squares = ((first - least)? / range)?.sqr()?.sum(1)?;
+    let length = f64::from(squares.mean_all()?.to_scalar::<f32>()?).sqrt();
+    Ok(if length > LENGTH { vec![(path, json!(rate * LENGTH / length))] } else { vec![] })
 }
 
 impl Steering {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use hebbian_datasets::{Dataset, Examples, ImageFile, ImageShape, Loose, read_loose};
-use hebbian_model::{Model, Preprocess};
+use hebbian_model::Model;
 
 /// Images in the form that a layer takes, whatever form they had.
 ///
@@ -41,7 +41,7 @@ impl Takes {
     pub fn of(model: &Model) -> Result<Self> {
         let shape = model.image().context("the checkpoint's layer takes no images that it names")?;
         let range = model.dataset().map(|dataset| dataset.range);
-        Ok(Self { shape, numbers: (model.preprocess() == Preprocess::None).then_some(range) })
+        Ok(Self { shape, numbers: model.preprocess().takes_numbers().then_some(range) })
     }
 }
 
@@ -253,16 +253,43 @@ impl ImageSet {
         Ok(if self.takes.numbers.is_some() { images } else { images.to_dtype(DType::U8)? })
     }
 
-    /// The class of each image among those that `model` knows, if all images have one: see [`class_numbers`].
+    /// The class of each image among those that `model` knows, if it knows any and all images have one: see
+    /// [`class_numbers`].
     ///
     /// # Errors
     /// If one of them is not known.
     pub fn labels(&self, model: &Model) -> Result<Option<Vec<u32>>> {
-        let names =
-            self.classes.iter().cloned().collect::<Option<Vec<String>>>().filter(|names| !names.is_empty());
         let Some(classes) = model.classes()? else { return Ok(None) };
-        names.map(|names| class_numbers(&names, model.class_names(), classes)).transpose()
+        self.named().map(|names| class_numbers(&names, model.class_names(), classes)).transpose()
     }
+
+    /// The class of each image and the names of all classes, if all images have one: those that `model` knows or, for a model
+    /// that knows none, those that occur.
+    ///
+    /// # Errors
+    /// If one of them is not known.
+    #[allow(clippy::type_complexity)]
+    pub fn labels_and_names(&self, model: &Model) -> Result<(Option<Vec<u32>>, Option<Vec<String>>)> {
+        let Some(names) = self.named() else { return Ok((None, None)) };
+        if model.classes()?.is_some() {
+            return Ok((self.labels(model)?, model.class_names().map(<[String]>::to_vec)));
+        }
+        let known = distinct(&names);
+        Ok((Some(class_numbers(&names, Some(&known), known.len())?), Some(known)))
+    }
+
+    /// What each image is labeled with, if all are.
+    fn named(&self) -> Option<Vec<String>> {
+        let names = self.classes.iter().cloned().collect::<Option<Vec<String>>>();
+        names.filter(|names| !names.is_empty())
+    }
+}
+
+/// The classes that occur, in their order.
+fn distinct(names: &[String]) -> Vec<String> {
+    let mut distinct: Vec<String> = names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    hebbian_datasets::sort_classes(&mut distinct);
+    distinct
 }
 
 /// The number of each named class: its place among the names that a layer knows. Of a layer that knows none, classes are their
@@ -271,8 +298,7 @@ impl ImageSet {
 /// # Errors
 /// If a name is not known, or there are not as many as the layer has classes.
 pub fn class_numbers(names: &[String], known: Option<&[String]>, classes: usize) -> Result<Vec<u32>> {
-    let mut distinct: Vec<String> = names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
-    hebbian_datasets::sort_classes(&mut distinct);
+    let distinct = distinct(names);
     let number = |name: &String| name.parse().ok().filter(|&number: &usize| number < classes);
     let are_numbers = distinct.iter().all(|name| number(name).is_some());
     let place = |name: &String| -> Option<usize> {

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use hebbian_training::{Invalid, Parameters};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::DeviceChoice;
+use crate::{DatasetName, DeviceChoice};
 
 /// Where to compute, and with which seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +57,8 @@ pub fn check_batches<P: Parameters>(settings: &P, examples: &str, most: usize) -
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataSettings {
-    /// What to learn; mnist is embedded, all else comes from a folder or, with the feature hub, from the Hugging Face hub.
+    /// What to learn: mnist is embedded; with the feature hub also fashion-mnist, cifar10 and any OWNER/NAME of the Hugging
+    /// Face hub that has images.
     pub dataset: DatasetName,
     /// Folder with one's own dataset, in any form of docs/your_data.md: arrays, tables, IDX, CIFAR, folders of images.
     pub data_dir: Option<PathBuf>,
@@ -85,18 +85,4 @@ impl Default for DataSettings {
         let (data_dir, name, image_shape, image_size) = (None, None, None, None);
         Self { dataset, data_dir, name, image_shape, image_size, train_size, validation_size, test_size }
     }
-}
-
-/// The datasets that an experiment can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DatasetName {
-    /// Handwritten digits, embedded
-    Mnist,
-    /// Articles of clothing
-    FashionMnist,
-    /// Small color photographs of ten classes
-    #[value(name = "cifar10")]
-    #[serde(rename = "cifar10")]
-    Cifar10,
 }

@@ -29,7 +29,7 @@ pub use mirrored::{Mirrored, MirroredConfig};
 pub use multi_winner::{MultiWinner, MultiWinnerConfig};
 pub use pooling::{Pool, Pooling, PoolingConfig};
 pub use power::{Power, PowerConfig};
-pub use registry::Registry;
+pub use registry::{LEARNING_RULES, Registry, WithRule, with_rule};
 pub use report::{Measured, Report};
 pub use rule::{Composite, Learned, LearningRule, Rule, check_finite, check_state};
 pub use save_checkpoint::SaveCheckpoint;

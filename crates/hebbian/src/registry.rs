@@ -53,18 +53,12 @@ impl Registry {
             .with_composite::<Stack>()
             .with_composite::<Convolution>()
             .with_composite::<Mirrored>()
-            .with::<KrotovHopfield>()
-            .with::<CompSpec>()
-            .with::<Foldiak>()
-            .with::<MultiWinner>()
-            .with::<Invariance>()
-            .with::<SoftHebb>()
-            .with::<SpatialPooler>()
             .with::<Interleaved>()
             .with::<Standardize>()
             .with::<Triangle>()
             .with::<Pooling>()
             .with::<Power>()
+            .with_learning_rules()
     }
 
     /// This and the rule `R`, in place of one of the same name.
@@ -129,6 +123,38 @@ impl Registry {
         Ok(*constructors)
     }
 }
+
+/// What is to be done with a rule of which only the name is known: see [`with_rule`].
+pub trait WithRule {
+    /// What comes of it.
+    type Output;
+
+    /// Does it with the rule `R`.
+    fn with<R: Rule<Config: Clone + Default>>(self) -> Self::Output;
+}
+
+macro_rules! learning_rules {
+    ($($rule:ident),+) => {
+        /// The names of this crate's rules that learn and need nothing but a config with defaults.
+        pub const LEARNING_RULES: &[&str] = &[$($rule::NAME),+];
+
+        /// Does `what` with the type of the rule called `name`, if it is one of the [`LEARNING_RULES`].
+        pub fn with_rule<W: WithRule>(name: &str, what: W) -> Option<W::Output> {
+            match name {
+                $($rule::NAME => Some(what.with::<$rule>()),)+
+                _ => None,
+            }
+        }
+
+        impl Registry {
+            fn with_learning_rules(self) -> Self {
+                self$(.with::<$rule>())+
+            }
+        }
+    };
+}
+
+learning_rules!(CompSpec, Foldiak, Invariance, KrotovHopfield, MultiWinner, SoftHebb, SpatialPooler);
 
 fn read_config<C: DeserializeOwned>(name: &str, config: &Value) -> Result<C> {
     C::deserialize(config).map_err(|error| candle_core::Error::msg(format!("config of `{name}`: {error}")))

@@ -110,7 +110,7 @@ impl Model {
     /// Refuses a readout that takes other features than there are, and names of other classes than it has.
     pub(crate) fn checked(self) -> Result<Self> {
         let Some(weight) = self.readout_weight()? else { return Ok(self) };
-        let dtype = if self.description.preprocess == Preprocess::None { DType::F32 } else { DType::U8 };
+        let dtype = if self.description.preprocess.takes_numbers() { DType::F32 } else { DType::U8 };
         let blank = Tensor::zeros((1, self.inputs), dtype, &Device::Cpu)?;
         let ((classes, taken), given) = (weight.dims2()?, self.transform(&blank)?.dim(1)?);
         if taken != given {

@@ -16,6 +16,8 @@ pub struct Explanation<'a> {
     pub image: (usize, usize),
     /// The probability of each class.
     pub probabilities: &'a [f32],
+    /// What the classes are called, below it all; none where they have nothing but numbers.
+    pub class_names: &'a [String],
     /// The units to show, the one that matters most first.
     pub units: Vec<VotingUnit<'a>>,
 }
@@ -47,9 +49,16 @@ impl Explanation<'_> {
     pub fn draw(&self) -> Result<Picture> {
         self.check()?;
         let width = GAP + (1 + self.units.len()) * (SIDE + GAP);
-        let mut picture = Picture::white(width, TOP + SIDE + GAP + BARS + 2 * GAP)?;
+        let height = TOP + SIDE + GAP + BARS + 2 * GAP;
+        let mut picture = Picture::white(width, height + if self.class_names.is_empty() { 0 } else { GAP })?;
         let title = Text::new(&self.title, 22.0).fit((width - 2 * GAP) as f32)?;
         title.draw(&mut picture, GAP as f32, 24.0, Align::Start)?;
+        let names = self.class_names.iter().enumerate().map(|(class, name)| format!("{class} {name}"));
+        let names = names.collect::<Vec<_>>().join(", ");
+        if !names.is_empty() {
+            let names = Text::new(&names, 14.0).fit((width - 2 * GAP) as f32)?;
+            names.draw(&mut picture, GAP as f32, height as f32, Align::Start)?;
+        }
         let bright = |value: f32| (255.0 * value.clamp(0.0, 1.0)).round() as u8;
         let pixels = self.pixels(self.input, |pixel| match pixel {
             [red, green, blue] => [bright(*red), bright(*green), bright(*blue)],
@@ -79,6 +88,13 @@ impl Explanation<'_> {
             return Err(Error::argument("input", self.input.len(), expected));
         }
         let classes = self.probabilities.len();
+        if ![0, classes].contains(&self.class_names.len()) {
+            return Err(Error::argument(
+                "class_names",
+                self.class_names.len(),
+                format!("{classes}, or none"),
+            ));
+        }
         match self.units.iter().find(|unit| unit.votes.len() != classes) {
             Some(unit) => {
                 Err(Error::argument("votes", unit.votes.len(), format!("{classes}, one per class")))
@@ -141,7 +157,8 @@ mod tests {
     fn explanation<'a>(input: &'a [f32], votes: &'a [f32]) -> Explanation<'a> {
         let unit = VotingUnit { name: "unit 7".into(), weights: &[1.0, -1.0, 0.0, 0.0], votes };
         let probabilities = &[0.25, 0.75];
-        Explanation { title: "two".into(), input, image: (2, 2), probabilities, units: vec![unit] }
+        let (title, class_names) = ("two".into(), &[]);
+        Explanation { title, input, image: (2, 2), probabilities, class_names, units: vec![unit] }
     }
 
     #[test]
@@ -163,5 +180,18 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         assert!(explanation(&[1.0; 3], &[0.0; 2]).draw().is_err());
         assert!(explanation(&[1.0; 4], &[0.0; 3]).draw().is_err());
+        let one_name = ["cat".to_owned()];
+        assert!(Explanation { class_names: &one_name, ..explanation(&[1.0; 4], &[0.0; 2]) }.draw().is_err());
+    }
+
+    #[test]
+    fn names_of_classes_stand_in_a_line_of_their_own() {
+        let names = ["cat".to_owned(), "dog".to_owned()];
+        let plain = explanation(&[1.0; 4], &[0.0; 2]);
+        let named = Explanation { class_names: &names, ..plain.clone() }.draw().unwrap();
+        let below = TOP + SIDE + GAP + BARS + 2 * GAP;
+        let is_written = |y: usize| (0..named.width()).any(|x| named.pixel(x, y) != Some([255; 3]));
+        assert_eq!(plain.draw().unwrap().height(), below);
+        assert!((below - 12..below).any(is_written));
     }
 }

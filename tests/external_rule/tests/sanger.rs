@@ -218,3 +218,29 @@ fn the_page_shows_the_rule_as_it_is_tested() {
         "docs/own_rule.md has another text than src/sanger.rs"
     );
 }
+
+#[test]
+fn it_has_a_command_line_of_its_own() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = |flags: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_train_sanger"))
+            .current_dir(&folder)
+            .args(flags)
+            .output()
+    };
+    let help = String::from_utf8(run(&["--help"])?.stdout)?;
+    assert!(help.contains("--init-std") && help.contains("Standard deviation of the normal draws"), "{help}");
+    let refused = String::from_utf8(run(&["--init-std=0"])?.stderr)?;
+    assert_eq!(refused, "error: --init-std is 0; allowed: a number above 0\n");
+
+    let small = ["--train-size=2000", "--test-size=500", "--units=20", "--epochs=3", "--readout-epochs=30"];
+    let trained = run(&small)?;
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    let out = folder.path().join("runs/train");
+    let model = Model::load(&out.join("checkpoint.safetensors"), &registry(), &Device::Cpu)?;
+    let test = Dataset::mnist()?.test.first(500)?;
+    let labels = test.labels().context("labels")?.to_vec1::<u32>()?;
+    let right = model.predict(test.images())?.iter().zip(&labels).filter(|(one, other)| one == other).count();
+    assert!(right > 300, "{right} of 500");
+    Ok(())
+}

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::hub_cache::cache_of;
+
 /// Variables that forbid network access.
 const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"];
 const TRUE: [&str; 4] = ["1", "true", "yes", "on"];
@@ -20,19 +22,11 @@ impl Environment {
     pub(super) fn read(value: impl Fn(&str) -> Option<OsString>) -> Self {
         let value = |name: &str| value(name).filter(|value| !value.is_empty());
         let text = |name: &str| value(name).map(|value| value.to_string_lossy().into_owned());
-        let user = || PathBuf::from(value("HOME").or_else(|| value("USERPROFILE")).unwrap_or_default());
-        let folder = |name: &str| {
-            let path = PathBuf::from(value(name)?);
-            Some(path.strip_prefix("~").map(|rest| user().join(rest)).unwrap_or(path))
-        };
-        let caches = || folder("XDG_CACHE_HOME").unwrap_or_else(|| user().join(".cache"));
-        let home = || folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
-        let cache = folder("HF_HUB_CACHE").or_else(|| folder("HUGGINGFACE_HUB_CACHE"));
         let is_true =
             |name: &str| text(name).is_some_and(|value| TRUE.contains(&value.to_lowercase().as_str()));
         Self {
+            cache: cache_of(&value),
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
-            cache: cache.unwrap_or_else(|| home().join("hub")),
             offline: OFFLINE.into_iter().find(|name| is_true(name)),
         }
     }
@@ -47,21 +41,6 @@ mod tests {
             variables.iter().find(|variable| variable.0 == name).map(|variable| variable.1.into())
         };
         Environment::read(value)
-    }
-
-    #[test]
-    fn the_cache_is_where_huggingface_hub_has_it() {
-        let all = [
-            ("HF_HUB_CACHE", "/a"),
-            ("HUGGINGFACE_HUB_CACHE", "/b"),
-            ("HF_HOME", "~/c"),
-            ("XDG_CACHE_HOME", "/d"),
-            ("HOME", "/e"),
-        ];
-        let caches = (0..all.len()).map(|first| read(&all[first..]).cache);
-        let expected = ["/a", "/b", "/e/c/hub", "/d/huggingface/hub", "/e/.cache/huggingface/hub"];
-        assert_eq!(caches.collect::<Vec<_>>(), expected.map(PathBuf::from));
-        assert_eq!(read(&[("HF_HUB_CACHE", ""), ("HF_HOME", "/f")]).cache, PathBuf::from("/f/hub"));
     }
 
     #[test]

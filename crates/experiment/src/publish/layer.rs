@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hebbian::Registry;
 use hebbian_datasets::{Examples, ReadOptions};
 use hebbian_model::Model;
@@ -64,10 +64,10 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     let judged = match whole.readout() {
         None => None,
         Some(_) => {
-            let name = DatasetName::from_str(dataset, false).map_err(anyhow::Error::msg)?;
+            let name: DatasetName = dataset.parse().map_err(anyhow::Error::msg)?;
             let dir = arguments.data_dir.clone();
             let dir = dir.or_else(|| data("data_dir").map(PathBuf::from));
-            let test = dataset_named(name, dir.as_deref(), &ReadOptions::default(), false)?.test;
+            let test = dataset_named(&name, dir.as_deref(), &ReadOptions::default(), false)?.test;
             let written = Model::load(&path, &registry, &device)?;
             Some((judge(&written, &test)?, judge(&whole, &test)?, test.len()))
         }
