@@ -88,7 +88,7 @@ struct Seen {
 fn images(arguments: &Arguments, model: &Model, takes: Takes) -> Result<Seen> {
     let Some(set) = arguments.split else {
         let images = ImageSet::read(&arguments.images, takes, arguments.invert);
-        let (labels, class_names) = images.labels_and_names(model)?;
+        let (labels, class_names) = images.labels_and_names(model)?.unzip();
         return Ok(Seen { images, labels, class_names });
     };
     let options = ReadOptions::default();

@@ -116,7 +116,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
             &["--settling-slope is 1", "only with --settling equilibrium"],
         ),
         (&["--patch-size=5"], &["--patch-size is 5", "only with --input patches"]),
-        (&["--dataset=cifar10"], &["--input is bars", "patches, where [data] is given"]),
+        (&["--input=bars", "--dataset=mnist"], &["--input is bars", "patches, where [data] is given"]),
         (&["--preset-rate=-1"], &["--preset-rate is -1", "0 to 1"]),
         (&["--notebook-learning-rate=2"], &["--notebook-learning-rate is 2", "at most 1"]),
         (&["--side=0"], &["--side is 0", "1 to 256"]),

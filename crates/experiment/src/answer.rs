@@ -75,7 +75,7 @@ impl<'m> Answer<'m> {
             weights,
             votes,
         });
-        let input = self.from_0_to_1(pixels)?;
+        let input = self.brightness(pixels)?;
         let shape = model.image().context("images")?;
         let explanation = Explanation {
             title: format!("{name}: {}", self.text(3)),
@@ -89,7 +89,7 @@ impl<'m> Answer<'m> {
     }
 
     /// The values of one image as brightness, from the least to the largest number that the model has learned from.
-    fn from_0_to_1(&self, pixels: &Tensor) -> Result<Vec<f32>> {
+    fn brightness(&self, pixels: &Tensor) -> Result<Vec<f32>> {
         let values = transforms::inputs(pixels, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         let Some(dataset) = self.model.dataset().filter(|_| pixels.dtype() == DType::F32) else {
             return Ok(values);

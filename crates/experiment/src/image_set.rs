@@ -268,14 +268,17 @@ impl ImageSet {
     ///
     /// # Errors
     /// If one of them is not known.
-    #[allow(clippy::type_complexity)]
-    pub fn labels_and_names(&self, model: &Model) -> Result<(Option<Vec<u32>>, Option<Vec<String>>)> {
-        let Some(names) = self.named() else { return Ok((None, None)) };
-        if model.classes()?.is_some() {
-            return Ok((self.labels(model)?, model.class_names().map(<[String]>::to_vec)));
-        }
-        let known = distinct(&names);
-        Ok((Some(class_numbers(&names, Some(&known), known.len())?), Some(known)))
+    pub fn labels_and_names(&self, model: &Model) -> Result<Option<(Vec<u32>, Vec<String>)>> {
+        let Some(names) = self.named() else { return Ok(None) };
+        let known = match model.classes()? {
+            Some(classes) => (0..classes).map(|class| model.class_name(class)).collect(),
+            None => distinct(&names),
+        };
+        let labels = match self.labels(model)? {
+            Some(labels) => labels,
+            None => class_numbers(&names, Some(&known), known.len())?,
+        };
+        Ok(Some((labels, known)))
     }
 
     /// What each image is labeled with, if all are.

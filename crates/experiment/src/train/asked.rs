@@ -15,7 +15,7 @@ pub fn asked_for() -> Option<String> {
 
 /// The value of the last `flag`, as `--flag VALUE` or `--flag=VALUE`.
 fn last(arguments: &[String], flag: &str) -> Option<String> {
-    let values = arguments.iter().enumerate().filter_map(|(place, argument)| {
+    let mut values = arguments.iter().enumerate().filter_map(|(place, argument)| {
         let rest = argument.strip_prefix(flag)?;
         if rest.is_empty() {
             arguments.get(place + 1).cloned()
@@ -23,7 +23,7 @@ fn last(arguments: &[String], flag: &str) -> Option<String> {
             rest.strip_prefix('=').map(str::to_owned)
         }
     });
-    values.last()
+    values.next_back()
 }
 
 fn named_in(config: &Path) -> Option<String> {

@@ -38,7 +38,7 @@ pub use controls::Control;
 pub use inputs::InputSettings;
 pub use learner::{Learner, StackOfRules};
 use unlabeled::Unlabeled;
-use usual::{is_read_out_by_powers, usual};
+use usual::{Usual, is_read_out_by_powers, usual};
 
 /// Train one rule on a dataset, read it out, and save the model; --rule NAME --help lists the settings of that rule
 ///
@@ -128,8 +128,8 @@ impl<R: Learner> Experiment for Train<R> {
 
     fn run(self, steering: &Steering) -> Result<()> {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
-        let (rates, usual) = usual(R::NAME, &raw)?;
-        let more = [usual, steering.linear_control(&raw, "supervised")].concat();
+        let Usual { rates, settings } = usual(R::NAME, &raw)?;
+        let more = [settings, steering.linear_control(&raw, "supervised")].concat();
         let fitted = steering.fitted(self, (&data, &raw), rates, &more)?;
         match raw.train.labels() {
             Some(_) => fitted.learn_and_read_out(&raw, steering),

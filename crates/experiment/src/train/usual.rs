@@ -9,25 +9,34 @@ use serde_json::{Value, json};
 
 use crate::{Rate, comp_spec_rate};
 
-/// Of the `rule` on the dataset `raw`: the rates that follow from the number of steps, and settings.
-pub(super) fn usual(rule: &str, raw: &Dataset) -> Result<(&'static [Rate], Vec<(&'static str, Value)>)> {
+/// What a rule wants of a dataset.
+pub(super) struct Usual {
+    /// The rates that follow from the number of steps.
+    pub(super) rates: &'static [Rate],
+    /// Settings, by their paths.
+    pub(super) settings: Vec<(&'static str, Value)>,
+}
+
+/// What the `rule` wants of the dataset `raw`.
+pub(super) fn usual(rule: &str, raw: &Dataset) -> Result<Usual> {
     let [least, most] = raw.range()?;
     let is_beyond = !raw.is_bytes() && (least < 0.0 || most > 1.0);
-    let unit = is_beyond.then(|| ("inputs.prepare", json!("unit")));
-    Ok(match rule {
-        KrotovHopfield::NAME => (&[Rate { rate: "rule.learning_rate", fit: "fit" }], vec![]),
-        SpatialPooler::NAME => (&[], vec![("inputs.prepare", json!("binarize"))]),
+    let from_0_to_1 = is_beyond.then(|| ("inputs.prepare", json!("unit"))).into_iter();
+    let settings = match rule {
+        SpatialPooler::NAME => vec![("inputs.prepare", json!("binarize"))],
         CompSpec::NAME => {
-            let rate = comp_spec_rate(raw, "rule.learning_rate", CompSpecConfig::default().learning_rate)?;
-            (&[], unit.into_iter().chain(rate).collect())
+            let rate = CompSpecConfig::default().learning_rate;
+            from_0_to_1.chain(comp_spec_rate(raw, "rule.learning_rate", rate)?).collect()
         }
-        Foldiak::NAME | MultiWinner::NAME => (&[], unit.into_iter().collect()),
+        Foldiak::NAME | MultiWinner::NAME => from_0_to_1.collect(),
         Invariance::NAME => {
-            let one_pass = [("fit.epochs", json!(1)), ("fit.in_order", json!(true))];
-            (&[], unit.into_iter().chain(one_pass).collect())
+            from_0_to_1.chain([("fit.epochs", json!(1)), ("fit.in_order", json!(true))]).collect()
         }
-        _ => (&[], vec![]),
-    })
+        _ => vec![],
+    };
+    let grows = rule == KrotovHopfield::NAME;
+    let rates: &[Rate] = if grows { &[Rate { rate: "rule.learning_rate", fit: "fit" }] } else { &[] };
+    Ok(Usual { rates, settings })
 }
 
 /// Whether a readout sees powers of the units' responses rather than what the rule's forward gives.
