@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use hebbian_training::Invalid;
 use hebbian_training::schema::{allowed, alternatives, may_be, shown, summary};
-use hebbian_training::settings::{Setting, Settings};
+use hebbian_training::settings::{Condition, Setting, Settings};
 use serde_json::Value;
 
 use crate::Steering;
@@ -145,7 +145,7 @@ fn help(setting: &Setting, settings: &Settings) -> String {
     if names(&setting.schema).is_none() && !["a number", "a whole number", "text"].contains(&range.as_str()) {
         notes.push(range);
     }
-    for condition in &setting.conditions {
+    for condition in setting.conditions.iter().filter(|condition| !is_whole_table(condition, settings)) {
         if let Some(choice) = settings.get(&condition.choice) {
             let names = condition.alternatives.join(" or ");
             notes.push(format!("with --{} {names}", flag(choice, settings)));
@@ -153,6 +153,14 @@ fn help(setting: &Setting, settings: &Settings) -> String {
     }
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
     summary(&setting.schema) + &notes
+}
+
+/// Whether the condition is the choice of a table of which only one alternative has settings here: it goes without saying.
+fn is_whole_table(condition: &Condition, settings: &Settings) -> bool {
+    let of_choice = settings.all().iter().flat_map(|setting| &setting.conditions);
+    let mut of_choice = of_choice.filter(|other| other.choice == condition.choice);
+    !condition.choice.contains('.')
+        && of_choice.all(|other| other.alternatives.len() == 1 && other == condition)
 }
 
 fn given(setting: &Setting, matches: &ArgMatches) -> Option<(String, Value)> {
