@@ -87,8 +87,9 @@ fn numbers_go_from_a_run_to_the_page_if_the_run_is_that_of_the_published_config(
         out.join("tried.toml"),
         "[[trial]]\nwhat = \"label smoothing 0.2\"\nsetting = \"300 epochs\"\nvalidation = 98.4\nverdict = \"worse\"\n",
     )?;
-    let page = at("results.md");
-    succeed("page", &[("results", &out), ("page", &page)])?;
+    fs::create_dir_all(at("docs"))?;
+    let page = at("docs").join("results.md");
+    succeed("pages", &[("root", folder.path())])?;
     let text = fs::read_to_string(&page)?;
     assert!(text.contains("## tiny\n") && text.contains("commit c0ffee"), "{text}");
     assert!(text.contains("--example kh_vs_backprop -- --config configs/published/tiny.toml"), "{text}");
@@ -99,14 +100,11 @@ fn numbers_go_from_a_run_to_the_page_if_the_run_is_that_of_the_published_config(
         "{text}"
     );
 
-    let check = || {
-        let mut command = PUBLISH.command();
-        command.args(["page", "--check", "--results"]).arg(&out).arg("--page").arg(&page).output()
-    };
+    let check = || PUBLISH.command().args(["pages", "--check", "--root"]).arg(folder.path()).output();
     assert!(check()?.status.success());
     fs::write(&page, text.replace("98.40", "99.40"))?;
-    let message = refusal(&check()?)?;
-    assert!(message.contains("is not what"), "{message}");
+    let message = String::from_utf8(check()?.stderr)?;
+    assert!(message.contains("docs/results.md: line ") && message.contains("99.40"), "{message}");
     Ok(())
 }
 
@@ -124,10 +122,12 @@ fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_me
             {"model": "two", "units": null, "test_accuracy": null, "by_seed": {"test_accuracy": [0.97, 0.98, 0.99]}},
         ],
     });
-    fs::write(folder.path().join("lines.json"), run.to_string())?;
-    let page = folder.path().join("page.md");
-    succeed("page", &[("results", folder.path()), ("page", &page)])?;
-    let text = fs::read_to_string(&page)?;
+    for folder in ["results", "docs"].map(|name| folder.path().join(name)) {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(folder.path().join("results/lines.json"), run.to_string())?;
+    succeed("pages", &[("root", folder.path())])?;
+    let text = fs::read_to_string(folder.path().join("docs/results.md"))?;
     assert!(text.contains("| model | units | test % | bits |\n|---|---:|---:|---:|\n"), "{text}");
     assert!(text.contains("| one | 16 | - | 0.200 ± 0.100 |\n"), "{text}");
     assert!(text.contains("| alike | 16 | - | 0.2001 ± 0.0002 |\n"), "{text}");
@@ -139,10 +139,58 @@ fn the_page_shows_means_and_sample_deviations_of_accuracies_and_of_a_runs_own_me
     Ok(())
 }
 
+/// The command that checks the pages below `root`.
+fn check(root: &Path) -> Result<Output> {
+    Ok(PUBLISH.command().args(["pages", "--check", "--root"]).arg(root).output()?)
+}
+
 #[test]
-fn the_committed_page_is_what_the_committed_numbers_give() -> Result<()> {
-    let output = PUBLISH.command().args(["page", "--check"]).output()?;
+fn the_committed_pages_are_what_the_committed_numbers_give() -> Result<()> {
+    let output = check(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[test]
+fn a_figure_that_is_changed_by_hand_is_found_wherever_it_stands() -> Result<()> {
+    let (folder, root) = (tempfile::tempdir()?, Path::new(env!("CARGO_MANIFEST_DIR")));
+    for part in ["README.md", "docs", "pretrained", "configs", "results"] {
+        copy(&root.join(part), &folder.path().join(part))?;
+    }
+    assert!(check(folder.path())?.status.success());
+    for (page, figure, changed) in [
+        ("README.md", "98.19 ± 0.11", "98.91 ± 0.11"),
+        ("pretrained/kh_mnist.md", "9853 of 10000", "9858 of 10000"),
+        ("configs/published/spatial_pooler.toml", "98.02 ± 0.05", "98.20 ± 0.05"),
+        ("docs/results.md", "96.94 ± 0.11", "96.49 ± 0.11"),
+    ] {
+        let path = folder.path().join(page);
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(figure), "{page} says nothing of {figure}");
+        fs::write(&path, text.replacen(figure, changed, 1))?;
+        let output = check(folder.path())?;
+        let message = String::from_utf8(output.stderr)?;
+        ensure!(!output.status.success() && message.contains(page) && message.contains(changed), "{message}");
+        fs::write(&path, text)?;
+    }
+    let readme = folder.path().join("README.md");
+    fs::write(&readme, fs::read_to_string(&readme)? + "\nIt is 1.5 times faster.\n")?;
+    let message = refusal(&check(folder.path())?)?;
+    ensure!(message.contains("README.md: line ") && message.contains(": 1.5 has no source"), "{message}");
+    Ok(())
+}
+
+/// Copies a file, or a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        fs::copy(from, to)?;
+        return Ok(());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
     Ok(())
 }
 
@@ -168,7 +216,10 @@ fn a_layer_of_halves_has_the_accuracy_that_its_card_states() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (run, out) = (folder.path().join("run"), folder.path().join("pretrained"));
     TRAINING.succeed(&run, &[])?;
-    let said = succeed("layer", &[("run", &run), ("name", Path::new("tiny")), ("pretrained", &out)])?;
+    let said = succeed(
+        "layer",
+        &[("run", &run), ("name", Path::new("tiny")), ("pretrained", &out), ("layers", &out)],
+    )?;
     let path = out.join("tiny.safetensors");
     let right = right(&path)?;
     assert!(said.contains(&format!("{right} of 10000 test images right")), "{said}");
@@ -196,7 +247,10 @@ fn a_pooler_of_bits_has_the_codes_of_the_whole_one() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (run, out) = (folder.path().join("run"), folder.path().join("pretrained"));
     POOLER.succeed(&run, &[])?;
-    let said = succeed("layer", &[("run", &run), ("name", Path::new("bits")), ("pretrained", &out)])?;
+    let said = succeed(
+        "layer",
+        &[("run", &run), ("name", Path::new("bits")), ("pretrained", &out), ("layers", &out)],
+    )?;
     let path = out.join("bits.safetensors");
     assert!(said.contains(&format!("{} of 10000", right(&path)?)), "{said}");
     assert!(

@@ -71,18 +71,24 @@ impl Experiment for Settings {
 
 impl Settings {
     fn run_on(self, raw: Option<&Dataset>, steering: &Steering) -> Result<()> {
-        let load = |device: &Device| Patterns::load(&self, raw, device);
+        let first = self.run.seed;
+        let load = |device: &Device| Patterns::load(&self, raw, first, device);
         let mut session = Session::open(&self, steering, PAPER, load)?;
-        let mut learned = Vec::new();
         for seed in self.run.all_seeds() {
+            if seed != first {
+                session.data = Patterns::load(&self, raw, seed, &session.device)?;
+            }
+            let mut learned = Vec::new();
             for model in MODELS {
                 let key = RunKey { seed, name: model };
                 let rule = self.learn(&mut session, key)?;
                 session.row(key, |session| self.row(session, key, &rule))?;
                 learned.push(rule);
             }
+            if seed == first {
+                pictures::draw(&session, first, &learned[0], &learned[1])?;
+            }
         }
-        pictures::draw(&session, self.run.seed, &learned[0], &learned[1])?;
         session.finish(&self, &PICTURES)
     }
 

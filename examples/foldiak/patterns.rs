@@ -26,47 +26,74 @@ pub struct Patterns {
     pub lines: Option<(Tensor, Tensor)>,
 }
 
-/// Training patterns, test patterns and validation patterns are drawn from seeds of their own, the same for all runs.
-const SEEDS: [u64; 3] = [0x0001_0000_0000, 0x0002_0000_0000, 0x0003_0000_0000];
+/// What patterns are drawn for. Those to learn from and to report are drawn anew for each seed, those to choose by once.
+#[derive(Clone, Copy)]
+enum Set {
+    Train,
+    Test,
+    Validation,
+}
+
+impl Set {
+    /// The seed of its draws in a run of this `seed`.
+    fn seed(self, seed: u64) -> u64 {
+        match self {
+            Self::Train => 0x0001_0000_0000 + seed,
+            Self::Test => 0x0002_0000_0000 + seed,
+            Self::Validation => 0x0003_0000_0000,
+        }
+    }
+}
 
 /// Shorter patches stay as short as they are.
 const SHORTEST: f64 = 1e-6;
 
 impl Patterns {
-    /// The patterns that the settings ask for, of the dataset `raw` where they are of one.
-    pub fn load(settings: &Settings, raw: Option<&Dataset>, device: &Device) -> Result<Self> {
+    /// The patterns of a run of this `seed`, of the dataset `raw` where they are of one.
+    pub fn load(settings: &Settings, raw: Option<&Dataset>, seed: u64, device: &Device) -> Result<Self> {
         let patterns = match (&settings.input, raw) {
-            (Input::Patches(patches), Some(raw)) => Self::patches(patches, settings, raw, device)?,
-            (Input::Bars(lines), None) => Self::bars(lines, settings, device)?,
+            (Input::Patches(patches), Some(raw)) => Self::patches(patches, settings, (raw, seed), device)?,
+            (Input::Bars(lines), None) => Self::bars(lines, settings, seed, device)?,
             _ => bail!("--input bars and a dataset; allowed: one of them"),
         };
         check_batches(settings, "training patterns", patterns.train.dim(0)?)?;
         Ok(patterns)
     }
 
-    fn bars(&Lines { side, line_probability }: &Lines, settings: &Settings, device: &Device) -> Result<Self> {
-        let draw = |count, which: usize| Bars::draw(count, side, line_probability, SEEDS[which]);
+    fn bars(
+        &Lines { side, line_probability }: &Lines,
+        settings: &Settings,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let draw = |count, set: Set| Bars::draw(count, side, line_probability, set.seed(seed));
         let scale = |images: &Tensor| transforms::scale(images, device);
-        let test = draw(settings.sizes.test_patterns, 1)?;
+        let test = draw(settings.sizes.test_patterns, Set::Test)?;
         Ok(Self {
             name: "bars".to_owned(),
             image: (side, side),
-            train: scale(&draw(settings.sizes.patterns, 0)?.images)?,
+            train: scale(&draw(settings.sizes.patterns, Set::Train)?.images)?,
             validation: None,
             test: scale(&test.images)?,
             lines: Some((test.lines, scale(&Bars::single(side)?.images)?)),
         })
     }
 
-    fn patches(patches: &Patches, settings: &Settings, dataset: &Dataset, device: &Device) -> Result<Self> {
+    fn patches(
+        patches: &Patches,
+        settings: &Settings,
+        (dataset, seed): (&Dataset, u64),
+        device: &Device,
+    ) -> Result<Self> {
         let split = split(dataset, &settings.data)?;
         let (size, side) = (patches.patch_size, dataset.shape.height.min(dataset.shape.width));
         Invalid::unless(size <= side, "input.patch_size", size, format!("1 to {side}, an image's side"))?;
-        let cut = |examples: &Examples, count, which| patches.cut(dataset, examples, count, SEEDS[which]);
-        let train = cut(&split.train, settings.sizes.patterns, 0)?;
-        let test = cut(&split.test, settings.sizes.test_patterns, 1)?;
+        let cut =
+            |examples: &Examples, count, set: Set| patches.cut(dataset, examples, count, set.seed(seed));
+        let train = cut(&split.train, settings.sizes.patterns, Set::Train)?;
+        let test = cut(&split.test, settings.sizes.test_patterns, Set::Test)?;
         let validation = (!split.validation.is_empty())
-            .then(|| cut(&split.validation, settings.sizes.test_patterns, 2))
+            .then(|| cut(&split.validation, settings.sizes.test_patterns, Set::Validation))
             .transpose()?;
         let zca = match patches.whitening {
             Whitening::Zca { floor } => Some(Zca::fit(&train, floor)?),

@@ -94,13 +94,18 @@ const WINDOW: &str = "stream.video.window";
 
 impl Settings {
     fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
-        let load = |device: &Device| Streams::load(&self, raw, device);
+        let first = self.run.seed;
+        let load = |device: &Device| Streams::load(&self, &raw, first, device);
         let mut session = Session::open(&self, steering, Stack::NAME, load)?;
-        let mut learned = Vec::new();
         for seed in self.run.all_seeds() {
-            learned.push(self.compare(&mut session, seed)?);
+            if seed != first {
+                session.data = Streams::load(&self, &raw, seed, &session.device)?;
+            }
+            let layers = self.compare(&mut session, seed)?;
+            if seed == first {
+                pictures::draw(&session, &self, &layers)?;
+            }
         }
-        pictures::draw(&session, &self, &learned[0])?;
         session.finish(&self, &PICTURES)
     }
 }

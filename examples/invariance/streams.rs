@@ -83,13 +83,18 @@ impl Subject for Streams {
 
 impl Digits {
     /// The training and the test digits that the settings ask for.
-    fn both(settings: &Settings, dataset: &Dataset, window: usize, device: &Device) -> Result<(Self, Self)> {
+    fn both(
+        settings: &Settings,
+        dataset: &Dataset,
+        (window, seed): (usize, u64),
+        device: &Device,
+    ) -> Result<(Self, Self)> {
         let ViewSettings { digits, test_digits, views } = settings.views;
         let of = |examples: &Examples, path: &str, count: usize, jitters: &str| {
             let allowed = format!("at most the dataset's images ({})", examples.len());
             Invalid::unless(count <= examples.len(), path, count, allowed)?;
             let examples = examples.first(count)?;
-            let draws = Generator::new(settings.run.seed, jitters);
+            let draws = Generator::new(seed, jitters);
             let shifts = jitter(count, views, JITTER, draws)?;
             let frames = shifted(examples.images(), dataset.shape, &shifts, window)?;
             let labels = examples
@@ -122,8 +127,9 @@ impl Digits {
 }
 
 impl Streams {
-    pub(crate) fn load(settings: &Settings, raw: Dataset, device: &Device) -> Result<Self> {
-        let dataset = as_seen(raw, settings.stream.video)?;
+    /// The streams of one `seed`: its walk and its jitter, over the same digits.
+    pub(crate) fn load(settings: &Settings, raw: &Dataset, seed: u64, device: &Device) -> Result<Self> {
+        let dataset = as_seen(raw.clone(), settings.stream.video)?;
         let StreamSettings { video, train_size: train, validation_size, test_size: test } = settings.stream;
         let side = dataset.shape.height.min(dataset.shape.width);
         let window = match video {
@@ -137,13 +143,13 @@ impl Streams {
         let stream = stream(video, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
         let unseen = self::stream(video, &dataset, &dataset.test, 0, test)?;
         let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            anyhow::Ok(transforms::inputs(&stream.frames(settings.run.seed, first, count)?, device)?)
+            anyhow::Ok(transforms::inputs(&stream.frames(seed, first, count)?, device)?)
         };
         let validation =
             (validation_size > 0).then(|| frames(&*stream, validation_start, validation_size)).transpose()?;
         let shifts = vec![every_shift(FARTHEST); SHIFTED_DIGITS.min(dataset.test.len())];
         let shifts = shifted(dataset.test.images(), dataset.shape, &shifts, window)?;
-        let digits = || Digits::both(settings, &dataset, window, device);
+        let digits = || Digits::both(settings, &dataset, (window, seed), device);
         Ok(Self {
             train: frames(&*stream, 0, train)?,
             validation,

@@ -1,29 +1,71 @@
 //! The card beside a published layer: what it is, what its file is worth, and how to use it.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use anyhow::Result;
-use hebbian_model::Encoding;
+use anyhow::{Context, Result};
+use candle_core::Device;
+use hebbian::Registry;
+use hebbian_model::{Encoding, Model};
 use hebbian_training::{Checkpoint, Training};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-/// What a card is made from.
-pub struct Card<'a> {
-    pub name: &'a str,
-    /// As the file has it.
-    pub checkpoint: &'a Checkpoint,
-    pub encoding: &'a Encoding,
-    pub dataset: &'a str,
-    /// Test images that the file's layer got right, that the whole layer got right, and how many there are; none without a
-    /// readout.
-    pub judged: Option<(usize, usize, usize)>,
-    pub results: &'a Value,
-    pub commit: Option<&'a str>,
+/// What was measured of a published layer: `results/layers/NAME.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerNumbers {
+    /// The dataset that it learned from.
+    pub dataset: String,
+    /// How many images of it.
+    pub train: Option<u64>,
+    /// The commit that the run was made at.
+    pub commit: Option<String>,
+    /// What it is worth; none without a readout.
+    pub judged: Option<Judged>,
+}
+
+/// Test images that a layer got right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// As it lies in the file.
+    pub right: usize,
+    /// Before it was made small.
+    pub whole: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+/// The card of the layer `name` in the file at `path`: of what the file holds and what was measured of it, and of nothing else.
+pub fn card(name: &str, path: &Path, numbers: &LayerNumbers) -> Result<String> {
+    let checkpoint = &Checkpoint::load(path, &Device::Cpu)?;
+    let model = Model::load(path, &Registry::builtin(), &Device::Cpu)?;
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let card = Card { name, checkpoint, encoding: model.encoding(), numbers };
+    card.text(&tensors_of(&bytes)?, bytes.len())
+}
+
+/// Name, type and shape of every tensor as it lies in a file.
+fn tensors_of(file: &[u8]) -> Result<Vec<(String, String, Vec<usize>)>> {
+    let file = safetensors::SafeTensors::deserialize(file)?;
+    let tensors = file.iter().map(|(name, view)| {
+        (name.to_owned(), format!("{:?}", view.dtype()).to_lowercase(), view.shape().to_vec())
+    });
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort();
+    Ok(tensors)
+}
+
+struct Card<'a> {
+    name: &'a str,
+    checkpoint: &'a Checkpoint,
+    encoding: &'a Encoding,
+    numbers: &'a LayerNumbers,
 }
 
 impl Card<'_> {
     /// The card's text, for the `tensors` of the file (name, type, shape) and its length in `bytes`.
-    pub fn text(&self, tensors: &[(String, String, Vec<usize>)], bytes: u64) -> Result<String> {
+    fn text(&self, tensors: &[(String, String, Vec<usize>)], bytes: usize) -> Result<String> {
         let metadata = &self.checkpoint.metadata;
         let (name, rule) = (self.name, &metadata.rule);
         let mut card = String::new();
@@ -51,35 +93,35 @@ impl Card<'_> {
     }
 
     fn training(&self) -> String {
-        let data = &self.results["dataset"];
-        let images = data["train"].as_u64().map_or(String::new(), |images| format!("{images} images of "));
-        let commit = self.commit.map(|commit| format!(", commit {commit}")).unwrap_or_default();
+        let LayerNumbers { dataset, train, commit, .. } = self.numbers;
+        let images = train.map_or(String::new(), |images| format!("{images} images of "));
+        let commit = commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
         let Some(Training { fit, epoch, generator, .. }) = &self.checkpoint.metadata.training else {
-            return format!("{images}{}{commit}", self.dataset);
+            return format!("{images}{dataset}{commit}");
         };
-        format!("{images}{}, {epoch} epochs, seed {}{commit}; {fit}", self.dataset, generator.seed)
+        format!("{images}{dataset}, {epoch} epochs, seed {}{commit}; {fit}", generator.seed)
     }
 
     fn result(&self) -> String {
-        let Some((right, full, of)) = self.judged else {
+        let Some(Judged { right, whole, of }) = self.numbers.judged else {
             return "no readout; the file has every bit of the run's layer, whose measures are in \
                     `docs/results.md`."
                 .to_owned();
         };
         let percent = 100.0 * right as f64 / of as f64;
         format!(
-            "{percent:.2} % of the test images, {right} of {of}, measured with this very file; {full} before its weights were \
+            "{percent:.2} % of the test images, {right} of {of}, measured with this very file; {whole} before its weights were \
              made small."
         )
     }
 
     fn rust(&self) -> String {
         let name = self.name;
-        let use_it = match self.judged {
+        let use_it = match self.numbers.judged {
             Some(_) => "let classes = model.predict(&images)?; // of u8 pixels (images, inputs)",
             None => "let layer = model.rule(); // a candle_nn::Module, inputs as in training",
         };
-        let answers = match self.judged {
+        let answers = match self.numbers.judged {
             Some(_) => format!(
                 "\nOr from the command line:\n\n```sh\ncargo run --release --example predict -- --pretrained {name} IMAGES...\n```\n"
             ),
@@ -101,12 +143,12 @@ impl Card<'_> {
     fn numpy(&self) -> String {
         let name = self.name;
         let mut text = format!("\n## From numpy\n\n```python\n{}", HEAD.replace("NAME", name));
-        match self.judged {
+        match self.numbers.judged {
             None => {
                 text += "for name, tensor in tensors.items():\n    print(name, tensor.dtype, tensor.shape)\n"
             }
             Some(_) => {
-                text += if self.dataset == "mnist" { MNIST } else { IDX_FOLDER };
+                text += if self.numbers.dataset == "mnist" { MNIST } else { IDX_FOLDER };
                 text += match self.encoding {
                     Encoding::Power { .. } => POWER,
                     _ => CODES,
@@ -114,10 +156,10 @@ impl Card<'_> {
                 text += "print(np.mean(classes == labels))\n";
             }
         }
-        if self.judged.is_some() && self.dataset != "mnist" {
+        if self.numbers.judged.is_some() && self.numbers.dataset != "mnist" {
             text = text.replace("import json, sys\n", "import gzip, json, os, sys\n");
         }
-        if self.judged.is_some() && self.dataset == "mnist" {
+        if self.numbers.judged.is_some() && self.numbers.dataset == "mnist" {
             text = text.replace("import numpy as np\n", "import numpy as np, zstandard\n");
         }
         let packages =

@@ -12,7 +12,7 @@ use serde_json::Value;
 use toml::Table;
 
 use super::Run;
-use super::card::Card;
+use super::card::{Judged, LayerNumbers, card};
 use super::numbers::read;
 use crate::{DatasetName, DeviceChoice, dataset_named};
 
@@ -36,6 +36,10 @@ pub struct Arguments {
     /// Folder to write to
     #[arg(long, value_name = "DIR", default_value = "pretrained")]
     pretrained: PathBuf,
+
+    /// Folder for what was measured of the layer, from which its card is written
+    #[arg(long, value_name = "DIR", default_value = "results/layers")]
+    layers: PathBuf,
 
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t = DeviceChoice::Auto)]
@@ -69,26 +73,27 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
             let dir = dir.or_else(|| data("data_dir").map(PathBuf::from));
             let test = dataset_named(&name, dir.as_deref(), &ReadOptions::default(), false)?.test;
             let written = Model::load(&path, &registry, &device)?;
-            Some((judge(&written, &test)?, judge(&whole, &test)?, test.len()))
+            Some(Judged { right: judge(&written, &test)?, whole: judge(&whole, &test)?, of: test.len() })
         }
     };
     let results: Value = serde_json::from_str(&read(&run.join("results.json"))?)?;
-    let card = Card {
-        name,
-        checkpoint: &small,
-        encoding: whole.encoding(),
-        dataset: results["dataset"]["name"].as_str().unwrap_or(dataset),
+    let numbers = LayerNumbers {
+        dataset: results["dataset"]["name"].as_str().unwrap_or(dataset).to_owned(),
+        train: results["dataset"]["train"].as_u64(),
+        commit: arguments.commit.clone(),
         judged,
-        results: &results,
-        commit: arguments.commit.as_deref(),
     };
-    let card = card.text(&file_tensors(&path)?, std::fs::metadata(&path)?.len())?;
-    let place = folder.join(format!("{name}.md"));
-    replace_file(&place, card.as_bytes()).with_context(|| place.display().to_string())?;
+    let write = |place: &Path, text: String| {
+        replace_file(place, text.as_bytes()).with_context(|| place.display().to_string())
+    };
+    std::fs::create_dir_all(&arguments.layers).with_context(|| arguments.layers.display().to_string())?;
+    let json = serde_json::to_string_pretty(&numbers)? + "\n";
+    write(&arguments.layers.join(format!("{name}.json")), json)?;
+    write(&folder.join(format!("{name}.md")), card(name, &path, &numbers)?)?;
     match judged {
-        Some((right, full, of)) => {
+        Some(Judged { right, whole, of }) => {
             println!(
-                "{}: {right} of {of} test images right, {full} before it was made small",
+                "{}: {right} of {of} test images right, {whole} before it was made small",
                 path.display()
             );
         }
@@ -107,18 +112,4 @@ fn judge(model: &Model, examples: &Examples) -> Result<usize> {
         right += answers.iter().zip(&labels[start..]).filter(|(answer, label)| answer == label).count();
     }
     Ok(right)
-}
-
-/// Name, type and shape of every tensor as it lies in the file.
-fn file_tensors(path: &Path) -> Result<Vec<(String, String, Vec<usize>)>> {
-    let bytes = std::fs::read(path)?;
-    let file = safetensors::SafeTensors::deserialize(&bytes)?;
-    let mut tensors: Vec<_> = file
-        .iter()
-        .map(|(name, view)| {
-            (name.to_owned(), format!("{:?}", view.dtype()).to_lowercase(), view.shape().to_vec())
-        })
-        .collect();
-    tensors.sort();
-    Ok(tensors)
 }

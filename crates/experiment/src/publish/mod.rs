@@ -1,9 +1,14 @@
-//! From a finished run to what is published of it: its numbers, its trained layer, and the page of all results.
+//! From a finished run to what is published of it: its numbers, its trained layer, and what all pages say of them.
 
 mod card;
 mod layer;
 mod numbers;
 mod page;
+mod pages;
+mod passages;
+mod runs;
+mod statistics;
+mod table;
 
 use std::path::PathBuf;
 
@@ -17,8 +22,9 @@ pub enum Publish {
     Numbers(numbers::Arguments),
     /// Make a small file of a run's trained layer, measure that file, and write its card
     Layer(layer::Arguments),
-    /// Write docs/results.md from all that lies in results/
-    Page(page::Arguments),
+    /// Write docs/results.md, the cards, and the passages between markers in README.md, docs and the heads of configs from all
+    /// that lies in results/
+    Pages(pages::Arguments),
 }
 
 impl Publish {
@@ -27,7 +33,7 @@ impl Publish {
         match self {
             Publish::Numbers(arguments) => numbers::publish(arguments),
             Publish::Layer(arguments) => layer::publish(arguments),
-            Publish::Page(arguments) => page::publish(arguments),
+            Publish::Pages(arguments) => pages::publish(arguments),
         }
     }
 }
