@@ -13,8 +13,8 @@ use hebbian_classifier::{
 use hebbian_datasets::Dataset;
 use hebbian_experiment::codes::quantiles;
 use hebbian_experiment::{
-    Data, DataSettings, Experiment, LINEAR_CONTROL, LinearSettings, Phase, Rate, Row, RunKey, RunSettings,
-    Session, Steering, Subject, dataset,
+    Data, DataSettings, Experiment, LINEAR_CONTROL, LinearSettings, Measure, Phase, Rate, Row, RunKey,
+    RunSettings, Session, Steering, Subject, dataset,
 };
 use hebbian_model::{Encoding, FeatureWeights};
 use hebbian_plots::{Picture, ReceptiveFields, Scale};
@@ -84,6 +84,9 @@ impl Parameters for Settings {
     }
 }
 
+/// How far from 1 the p-norm of a unit may be that has converged.
+const CONVERGED: f32 = 0.05;
+
 const BACKPROP: &str = "backprop";
 const BACKPROP_WITH_THE_READOUTS_LOSS: &str = "backprop-readout-loss";
 const RANDOM_PROJECTION: &str = "random-projection";
@@ -93,6 +96,11 @@ const PICTURES: [&str; 5] =
 
 impl Experiment for Settings {
     const NAME: &'static str = "kh_vs_backprop";
+    /// Units that won nothing in the last epoch, and units whose weights have come to the length 1.
+    const MEASURES: &'static [Measure] = &[
+        Measure { name: "idle_units", title: "idle", digits: 0 },
+        Measure { name: "converged_units", title: "converged", digits: 0 },
+    ];
 
     fn run_settings(&self) -> &RunSettings {
         &self.run
@@ -141,6 +149,8 @@ impl Settings {
             KrotovHopfield::new(self.rule.clone(), session.data.shape.inputs(), &mut draws, &session.device)?;
         let mut fit = session.begin(key, &mut rule, &self.fit)?;
         session.learn(key, &mut fit, &mut rule, norms)?;
+        let norms = rule.norms()?.to_vec1::<f32>()?;
+        let converged = Some(norms.iter().filter(|norm| (*norm - 1.0).abs() < CONVERGED).count() as f64);
         let weights = self.encoding.feature_weights;
         let encoding = Encoding::Power { features: self.features.clone(), weights };
         let model = session.model(rule, &fit)?.with_encoding(encoding, session.data.train.inputs())?;
@@ -154,7 +164,10 @@ impl Settings {
                 .draw("confusion.png", &session.confusion(model.encoder(), &readout, "Krotov-Hopfield")?)?;
         }
         let learn_seconds = Some(session.metrics.seconds(key, Phase::Learn));
-        Ok(Row { learn_seconds, learn_epochs: Some(self.fit.epochs), ..row })
+        let idle = session.metrics.last(key, Phase::Learn, "idle_units");
+        let measures = [("idle_units", idle), ("converged_units", converged)];
+        let measures = measures.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?)));
+        Ok(Row { learn_seconds, learn_epochs: Some(self.fit.epochs), measures: measures.collect(), ..row })
     }
 
     fn read_out(

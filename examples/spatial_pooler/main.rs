@@ -17,6 +17,7 @@ use hebbian_datasets::transforms::binarize;
 use hebbian_datasets::{Dataset, ImageShape, gray};
 use hebbian_experiment::{
     Data, Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, Subject, dataset,
+    unconverged,
 };
 use hebbian_model::Preprocess;
 use hebbian_training::Generator;
@@ -165,6 +166,7 @@ impl Settings {
                 .transpose()?,
             test_accuracy: Some(model.accuracy(&codes.test, data.test.labels())?),
             readout_seconds,
+            notes: unconverged(&model).into_iter().collect(),
             ..Row::default()
         };
         Ok((row, model))

@@ -77,6 +77,7 @@ pub struct LogisticRegression {
     scores: Scores,
     parameters: Vec<f64>,
     iterations: u64,
+    converged: bool,
 }
 
 impl LogisticRegression {
@@ -93,12 +94,17 @@ impl LogisticRegression {
         let objective = Objective { scores, examples: features, labels, penalty: config.penalty };
         let (parameters, iterations) = minimize(objective, &config)
             .map_err(|error| candle_core::Error::msg(format!("logistic regression: {error}")))?;
-        Ok(Self { scores, parameters, iterations })
+        Ok(Self { scores, parameters, iterations, converged: iterations < config.max_iterations })
     }
 
     /// Steps that the search took.
     pub fn iterations(&self) -> u64 {
         self.iterations
+    }
+
+    /// Whether it ended because the gradient was short, and not because there were enough steps.
+    pub fn converged(&self) -> bool {
+        self.converged
     }
 
     /// The most probable class of each example; of equals the lowest.
@@ -419,7 +425,7 @@ mod tests {
         let objective = objective(&features, &labels, 4)?;
         let gradient = objective.evaluate(&model.parameters).gradient;
         let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        assert!(length < 1e-6, "{length} after {} steps", model.iterations());
+        assert!(length < 1e-6 && model.converged(), "{length} after {} steps", model.iterations());
         assert!(model.accuracy(&features, &labels)? > 0.9);
         Ok(())
     }
@@ -438,6 +444,15 @@ mod tests {
         let pairs = of_ones.parameters.iter().zip(&of_numbers.parameters);
         assert!(pairs.into_iter().all(|(one, other)| (one - other).abs() < 1e-9));
         assert_eq!(of_ones.predict(&features)?, of_numbers.predict(&dense)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_search_that_was_cut_short_says_so() -> Result<()> {
+        let (features, labels) = examples(4)?;
+        let config = LogisticRegressionConfig { max_iterations: 2, ..Default::default() };
+        let model = LogisticRegression::fit(&features, &labels, 4, config)?;
+        assert_eq!((model.iterations(), model.converged()), (2, false));
         Ok(())
     }
 

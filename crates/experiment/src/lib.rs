@@ -82,7 +82,7 @@ pub use feature_file::{FeatureFile, Precision};
 pub use film::receptive_fields;
 pub use fitted::{Rate, comp_spec_rate};
 pub use image_set::{ImageSet, Takes, class_numbers};
-pub use linear_control::{LINEAR_CONTROL, LinearSettings, Solver};
+pub use linear_control::{LINEAR_CONTROL, LinearSettings, Solver, unconverged};
 pub use metrics::{Metric, Metrics, Phase};
 pub use progress::{LearningBar, Progress};
 pub use publish::Publish;

@@ -38,6 +38,12 @@ pub enum Solver {
     Exact,
 }
 
+/// What a row says of a `model` whose search was cut short.
+pub fn unconverged(model: &LogisticRegression) -> Option<String> {
+    let steps = model.iterations();
+    (!model.converged()).then(|| format!("logistic regression was cut short after {steps} steps"))
+}
+
 impl Steering {
     /// The settings of a linear control in the table `linear` that follow from the dataset `raw`, where neither they nor the
     /// `descent`'s are given.
@@ -80,6 +86,7 @@ impl Session {
             validation_accuracy: self.data.validation.as_ref().map(accuracy).transpose()?,
             test_accuracy: Some(accuracy(&self.data.test)?),
             learn_seconds,
+            notes: unconverged(&model).into_iter().collect(),
             ..Row::default()
         })
     }

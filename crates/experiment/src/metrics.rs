@@ -106,6 +106,11 @@ impl Metrics {
         self.all.iter().map(|metric| metric.seconds).sum()
     }
 
+    /// What was measured under `name` in the last epoch.
+    pub fn last(&self, key: RunKey<'_>, phase: Phase, name: &str) -> Option<f64> {
+        self.of(key, phase).last()?.value(name)
+    }
+
     /// Points `(epoch, value)` of what was measured under `name`.
     pub fn curve(&self, key: RunKey<'_>, phase: Phase, name: &str) -> Vec<(f64, f64)> {
         let point = |metric: &Metric| Some((metric.epoch as f64, metric.value(name)?));

@@ -1,6 +1,6 @@
 //! `results.json` and the table: one row per model, the mean over the seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use candle_core::Device;
@@ -39,6 +39,9 @@ pub struct Row {
     /// What only this experiment measures, by [`Measure::name`].
     #[serde(flatten)]
     pub measures: BTreeMap<String, f64>,
+    /// What must be known of the numbers, such as that an optimizer was cut short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The test accuracy of each seed.
     #[serde(default)]
     pub test_accuracies: Vec<f64>,
@@ -61,7 +64,9 @@ impl Row {
             Some((name.clone(), mean(&values)))
         };
         let test: Vec<f64> = rows.iter().filter_map(|row| row.test_accuracy).collect();
+        let notes: BTreeSet<&String> = rows.iter().flat_map(|row| &row.notes).collect();
         Some(Row {
+            notes: notes.into_iter().cloned().collect(),
             model: first.model.clone(),
             units: first.units,
             readout: first.readout.clone(),
@@ -195,7 +200,11 @@ impl Results {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        table.to_string()
+        let notes = self
+            .rows
+            .iter()
+            .flat_map(|row| row.notes.iter().map(|note| format!("\nnote: {}: {note}", row.model)));
+        table.to_string() + &notes.collect::<String>()
     }
 
     /// Title and cells of every column, the experiment's own ones between accuracies and times.

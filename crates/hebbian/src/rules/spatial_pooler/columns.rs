@@ -40,6 +40,11 @@ impl Columns {
         })
     }
 
+    /// How many inputs the largest pool has.
+    pub(super) fn largest_pool(&self) -> Result<usize> {
+        Ok(self.pool.to_dtype(DType::U32)?.sum(1)?.max(0)?.to_scalar::<u32>()? as usize)
+    }
+
     pub(super) fn to_device(&self, device: &Device) -> Result<Self> {
         Ok(Self {
             weights: self.weights.to_device(device)?,

@@ -175,6 +175,9 @@ impl Parameters for SpatialPoolerConfig {
     fn check_together(&self) -> std::result::Result<(), Invalid> {
         let allowed = format!("above 0, at most 1, and at least one of units ({})", self.units);
         Invalid::unless(self.active() >= 1, "sparsity", self.sparsity, allowed)?;
+        if let Some(most) = self.pool.most() {
+            self.check_threshold(most)?;
+        }
         self.pool.check_together(self.units)
     }
 }
@@ -183,6 +186,13 @@ impl SpatialPoolerConfig {
     /// How many columns win.
     pub fn active(&self) -> usize {
         share_of(self.units, self.sparsity)
+    }
+
+    /// Refuses a threshold that no column can reach whose pool has at most `most` inputs.
+    fn check_threshold(&self, most: usize) -> std::result::Result<(), Invalid> {
+        let threshold = self.stimulus_threshold;
+        let allowed = format!("0 to {most}, the inputs of the largest pool: no column could win");
+        Invalid::unless(threshold as usize <= most, "stimulus_threshold", threshold, allowed)
     }
 
     /// How many columns are raised under [`Starved::Lowest`].
@@ -306,7 +316,9 @@ impl Rule for SpatialPooler {
         if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
             bail!("the pools are for images of {expected} inputs, the data has {inputs}");
         }
-        let columns = Columns::drawn(&config, inputs, generator)?.to_device(device)?;
+        let columns = Columns::drawn(&config, inputs, generator)?;
+        config.check_threshold(columns.largest_pool()?)?;
+        let columns = columns.to_device(device)?;
         Self::with_columns(config, columns, true)
     }
 

@@ -43,6 +43,14 @@ impl PotentialPool {
         Invalid::unless(units.is_multiple_of(places), "units", units, allowed)
     }
 
+    /// How many inputs the largest pool has, where that is known before it is drawn.
+    pub(super) fn most(&self) -> Option<usize> {
+        let Self::Neighborhood { image, radius, fraction, .. } = self else { return None };
+        let side = radius.saturating_mul(2).saturating_add(1);
+        let [height, width] = image.map(|size| size.min(side));
+        Some(share_of_square(height.saturating_mul(width), *fraction))
+    }
+
     /// How many inputs the pools are made for, where they know.
     pub(super) fn inputs(&self) -> Option<usize> {
         match self {
@@ -65,7 +73,7 @@ impl PotentialPool {
                     let center = [place / grid[1], place % grid[1]];
                     let center = [0, 1].map(|axis| (2 * center[axis] + 1) * image[axis] / (2 * grid[axis]));
                     let square = square(center, *image, *radius, *wrap);
-                    let size = ((square.len() as f64 * fraction).round() as usize).max(1);
+                    let size = share_of_square(square.len(), *fraction);
                     for index in generator.permutation(square.len()).into_iter().take(size) {
                         pool[square[index as usize]] = 1;
                     }
@@ -74,6 +82,11 @@ impl PotentialPool {
             }
         }
     }
+}
+
+/// How many of a square's inputs a pool has.
+fn share_of_square(inputs: usize, fraction: f64) -> usize {
+    ((inputs as f64 * fraction).round() as usize).max(1)
 }
 
 /// The inputs within `radius` of `center`, each once.
