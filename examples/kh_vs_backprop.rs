@@ -134,11 +134,13 @@ impl Settings {
             session.row(at(RANDOM_IMAGES), |session| self.random_images(session, seed))?;
         }
         let first = |name: &'static str| RunKey { seed: self.run.seed, name };
-        let curves = session.accuracy_and_loss(&[
+        let of = [
             ("Krotov-Hopfield", first(KrotovHopfield::NAME), Phase::Readout),
             ("backprop", first(BACKPROP), Phase::Learn),
-        ])?;
-        session.draw("curves.png", &curves)?;
+        ];
+        if session.is_whole() {
+            session.draw("curves.png", &session.accuracy_and_loss(&of)?)?;
+        }
         session.finish(&self, &PICTURES)
     }
 

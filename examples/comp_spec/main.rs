@@ -92,6 +92,10 @@ impl Settings {
         for seed in self.run.all_seeds() {
             for &units in &self.sizes.units {
                 for model in MODELS {
+                    let names = READOUTS.map(|readout| row_name(model, units, readout));
+                    if !session.is_whole() && names.iter().all(|name| session.has(RunKey { seed, name })) {
+                        continue;
+                    }
                     let mut layer = self.layer(&mut session, seed, units, model)?;
                     self.compare_readouts(&mut session, seed, units, model, &mut layer)?;
                     if (seed, model) == (self.run.seed, CompSpec::NAME) {
@@ -102,7 +106,9 @@ impl Settings {
                 session.row(RunKey { seed, name: &name }, |session| self.backprop(session, seed, units))?;
             }
         }
-        pictures::draw(&session, self.run.seed, &drawn)?;
+        if session.is_whole() {
+            pictures::draw(&session, self.run.seed, &drawn)?;
+        }
         session.finish(&self, &PICTURES)
     }
 }

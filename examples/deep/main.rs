@@ -66,10 +66,12 @@ impl Settings {
                 }
             }
         }
-        session.draw("accuracy.png", &self.accuracy(&session)?)?;
-        session.draw("time.png", &self.time(&session)?)?;
+        if session.is_whole() {
+            session.draw("accuracy.png", &self.accuracy(&session)?)?;
+            session.draw("time.png", &self.time(&session)?)?;
+        }
         let mut pictures = PICTURES.to_vec();
-        if let Some(picture) = self.robustness_picture(&session)? {
+        if let Some(picture) = self.robustness_picture(&session)?.filter(|_| session.is_whole()) {
             session.draw("robustness.png", &picture)?;
             pictures.push("robustness.png");
         }

@@ -85,7 +85,7 @@ impl Settings {
                 session.row(key, |session| self.row(session, key, &rule))?;
                 learned.push(rule);
             }
-            if seed == first {
+            if seed == first && session.is_whole() {
                 pictures::draw(&session, first, &learned[0], &learned[1])?;
             }
         }

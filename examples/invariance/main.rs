@@ -102,7 +102,7 @@ impl Settings {
                 session.data = Streams::load(&self, &raw, seed, &session.device)?;
             }
             let layers = self.compare(&mut session, seed)?;
-            if seed == first {
+            if seed == first && session.is_whole() {
                 pictures::draw(&session, &self, &layers)?;
             }
         }

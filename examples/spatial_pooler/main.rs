@@ -86,7 +86,9 @@ impl Settings {
                 self.learned(session, at(SpatialPooler::NAME), config)
             })?;
         }
-        pictures::draw(&session, self.run.seed, self.rule.sparsity)?;
+        if session.is_whole() {
+            pictures::draw(&session, self.run.seed, self.rule.sparsity)?;
+        }
         session.finish(&self, &PICTURES)
     }
 }

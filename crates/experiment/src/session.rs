@@ -24,6 +24,8 @@ pub struct Session<D = Data> {
     pub(crate) folder: RunFolder,
     pub(crate) checkpoint_every: Duration,
     primary: (u64, String),
+    /// The rows to make; all, if none are named.
+    wanted: Vec<String>,
 }
 
 impl<D: Subject> Session<D> {
@@ -50,7 +52,8 @@ impl<D: Subject> Session<D> {
         }
         let primary = (settings.seed, primary.to_owned());
         let checkpoint_every = Duration::from_secs(steering.checkpoint_seconds);
-        Ok(Self { device, data, metrics, progress, folder, checkpoint_every, primary })
+        let wanted = steering.rows.clone();
+        Ok(Self { device, data, metrics, progress, folder, checkpoint_every, primary, wanted })
     }
 
     /// Whether this is the model and seed that the folder's checkpoint and pictures are of.
@@ -69,9 +72,14 @@ impl<D: Subject> Session<D> {
         }
     }
 
-    /// Whether an earlier part of the run has made this row.
+    /// Whether there is nothing left to do for this row: an earlier part of the run has made it, or nobody wants it.
     pub fn has(&self, key: RunKey<'_>) -> bool {
-        self.folder.has(key)
+        self.folder.has(key) || !self.is_whole() && !self.wanted.iter().any(|name| name == key.name)
+    }
+
+    /// Whether all rows are made. The pictures of a run are of several.
+    pub fn is_whole(&self) -> bool {
+        self.wanted.is_empty()
     }
 
     /// Makes a row with `make`, unless an earlier part of the run has it.
@@ -109,6 +117,13 @@ impl<D: Subject> Session<D> {
             Results::new(experiment, &self.device, self.data.summary(), seconds, &self.folder.rows());
         self.folder.write("results.json", results.json()?)?;
         let folder = self.folder.path().display();
+        if results.rows.is_empty() {
+            return Err(anyhow!("--rows {}: this experiment has no such row", self.wanted.join(",")));
+        }
+        if !self.is_whole() {
+            println!("{}\n\nnumbers in {folder}: results.json, metrics.jsonl, config.toml", results.table());
+            return Ok(());
+        }
         if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
             return Err(anyhow!("{folder}: {missing} was not drawn"));
         }

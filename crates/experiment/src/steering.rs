@@ -25,6 +25,10 @@ pub struct Steering {
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub checkpoint_seconds: u64,
 
+    /// Make these rows only, each by its model's name; no row depends on another
+    #[arg(long, value_name = "ROW,...", value_delimiter = ',')]
+    pub rows: Vec<String>,
+
     /// Print the table only
     #[arg(long)]
     pub quiet: bool,
@@ -49,6 +53,7 @@ impl Default for Steering {
             out: None,
             resume: false,
             checkpoint_seconds: 60,
+            rows: Vec::new(),
             quiet: false,
             tensorboard: false,
             trace: None,

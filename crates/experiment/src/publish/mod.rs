@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+pub(crate) use numbers::{checked_out, read};
+
 /// What to publish of a run.
 #[derive(Subcommand)]
 pub enum Publish {

@@ -68,11 +68,13 @@ fn table(path: &Path) -> Result<Table> {
     parsed.map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.message()))
 }
 
+/// The text of a file.
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-fn checked_out() -> Result<String> {
+/// The commit that is checked out here, in short.
+pub fn checked_out() -> Result<String> {
     let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().context("git")?;
     if !output.status.success() {
         bail!("git knows no commit here: give it with --commit");

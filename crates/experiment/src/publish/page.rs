@@ -37,7 +37,11 @@ const ON_THE_HUB: [&str; 2] = ["fashion-mnist", "cifar10"];
 
 fn section(page: &mut String, name: &str, run: &Value) -> Result<()> {
     let text = |key: &str| run[key].as_str().with_context(|| format!("no `{key}`"));
-    let (example, config, commit) = (text("example")?, text("config")?, text("commit")?);
+    let commit = text("commit")?;
+    let command = match run["sweep"].as_str() {
+        Some(file) => format!("--example sweep -- {file}"),
+        None => format!("--example {} -- --config {}", text("example")?, text("config")?),
+    };
     let seeds: Vec<String> =
         run["seeds"].as_array().context("no `seeds`")?.iter().map(Value::to_string).collect();
     let minutes = run["training_seconds"].as_f64().context("no `training_seconds`")? / 60.0;
@@ -45,10 +49,7 @@ fn section(page: &mut String, name: &str, run: &Value) -> Result<()> {
     let sizes: Vec<String> = sizes.map(|(key, size)| format!("{key} {size}")).collect();
     let dataset = run["dataset"]["name"].as_str().unwrap_or("data");
     let features = if ON_THE_HUB.contains(&dataset) { "--features hub " } else { "" };
-    writeln!(
-        page,
-        "\n## {name}\n\n```sh\ncargo run --release {features}--example {example} -- --config {config}\n```\n"
-    )?;
+    writeln!(page, "\n## {name}\n\n```sh\ncargo run --release {features}{command}\n```\n")?;
     writeln!(
         page,
         "{}: {}. Seeds {}; {}; commit {commit}. All training took {minutes:.1} minutes.\n",

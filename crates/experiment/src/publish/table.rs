@@ -51,6 +51,7 @@ impl Column {
 pub(super) fn columns(run: &Value) -> Result<Vec<Column>> {
     let mut columns =
         vec![Column::text("model"), Column::new("units", "units", 1.0, 0), Column::text("readout")];
+    columns.extend([Column::text("setting"), Column::text("chosen")]);
     columns.push(Column::new("train_accuracy", "train %", 100.0, 2));
     columns.push(Column::new("validation_accuracy", "validation %", 100.0, 2));
     columns.push(Column::new("test_accuracy", "test %", 100.0, 2));

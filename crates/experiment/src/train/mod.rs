@@ -165,7 +165,9 @@ impl<R: Learner> Train<R> {
             }
         }
         let key = RunKey { seed: self.run.seed, name: R::NAME };
-        session.draw("curves.png", &session.accuracy_and_loss(&[("readout", key, Phase::Readout)])?)?;
+        if session.is_whole() {
+            session.draw("curves.png", &session.accuracy_and_loss(&[("readout", key, Phase::Readout)])?)?;
+        }
         session.finish(&self, &[&PICTURES[..], &["curves.png", "confusion.png"]].concat())
     }
 
