@@ -49,7 +49,8 @@ pub(super) fn selected<'r>(run: &'r Value, selector: &str) -> Result<Vec<&'r Val
     let model = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
     let has = |row: &Value, part: &str| {
-        row["units"].to_string() == part || row["readout"] == part || part == "-" && row["readout"].is_null()
+        let is_number = row["units"].as_u64().is_some_and(|units| part.parse() == Ok(units));
+        is_number || row["readout"] == part || part == "-" && row["readout"].is_null()
     };
     let is_meant =
         |row: &&Value| (model == "*" || row["model"] == model) && rest.iter().all(|part| has(row, part));
