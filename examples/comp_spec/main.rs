@@ -16,8 +16,8 @@ use hebbian::{
 use hebbian_classifier::{Features, FeaturesConfig, Mlp, SoftmaxRegression, WinnerTakeAll, random_images};
 use hebbian_datasets::Dataset;
 use hebbian_experiment::{
-    Data, Experiment, Measure, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, check_from_0_to_1,
-    comp_spec_rate, dataset,
+    Data, Experiment, Measure, Phase, Rate, Row, RunKey, RunSettings, Session, Steering, comp_spec_rate,
+    dataset, from_0_to_1, inputs,
 };
 use hebbian_model::{Encoding, FeatureWeights, Model};
 use hebbian_training::Generator;
@@ -75,7 +75,6 @@ impl Experiment for Settings {
 
     fn run(self, steering: &Steering) -> Result<()> {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
-        check_from_0_to_1(&raw, "CompSpec")?;
         let rate = Rate { rate: "kh.learning_rate", fit: "kh_fit" };
         let more = comp_spec_rate(&raw, "rule.learning_rate", self.rule.learning_rate)?;
         steering.fitted(self, (&data, &raw), &[rate], &more)?.run_on(raw, steering)
@@ -85,8 +84,12 @@ impl Experiment for Settings {
 impl Settings {
     fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
         let primary = layer_name(CompSpec::NAME, self.sizes.units[0]);
-        let mut session =
-            Session::open(&self, steering, &primary, |device| Data::load(&self, &self.data, &raw, device))?;
+        let preprocess = from_0_to_1(&raw, "CompSpec", steering.quiet)?;
+        let mut session = Session::open(&self, steering, &primary, |device| {
+            let data =
+                Data::prepare(&self, &self.data, &raw, |images, _| inputs(images, preprocess, device))?;
+            Ok(Data { preprocess, ..data })
+        })?;
         drop(raw);
         let mut drawn = Vec::new();
         for seed in self.run.all_seeds() {

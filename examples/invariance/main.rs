@@ -17,7 +17,7 @@ use hebbian_classifier::encode;
 use hebbian_datasets::Dataset;
 use hebbian_experiment::codes::{idle, wins};
 use hebbian_experiment::{
-    Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, check_from_0_to_1, dataset,
+    Experiment, Measure, Phase, Row, RunKey, RunSettings, Session, Steering, dataset, from_0_to_1,
 };
 use hebbian_training::Generator;
 use serde_json::json;
@@ -74,7 +74,6 @@ impl Experiment for Settings {
 
     fn run(self, steering: &Steering) -> Result<()> {
         let (raw, data) = (dataset(&self.data, steering.quiet)?, self.data.clone());
-        check_from_0_to_1(&raw, "the multi-winner rule")?;
         // A window is at most an image, and digits at most those that there are.
         let side = raw.shape.height.min(raw.shape.width);
         let window = match self.stream.video {
@@ -94,12 +93,13 @@ const WINDOW: &str = "stream.video.window";
 
 impl Settings {
     fn run_on(self, raw: Dataset, steering: &Steering) -> Result<()> {
-        let first = self.run.seed;
-        let load = |device: &Device| Streams::load(&self, &raw, first, device);
+        let (first, preprocess) =
+            (self.run.seed, from_0_to_1(&raw, "the multi-winner rule", steering.quiet)?);
+        let load = |device: &Device| Streams::load(&self, (&raw, preprocess), first, device);
         let mut session = Session::open(&self, steering, Stack::NAME, load)?;
         for seed in self.run.all_seeds() {
             if seed != first {
-                session.data = Streams::load(&self, &raw, seed, &session.device)?;
+                session.data = Streams::load(&self, (&raw, preprocess), seed, &session.device)?;
             }
             let layers = self.compare(&mut session, seed)?;
             if seed == first && session.is_whole() {

@@ -6,9 +6,10 @@ use candle_nn::Module;
 use hebbian::Invariance;
 use hebbian_datasets::{
     Dataset, DatasetSummary, Examples, ImageShape, RandomWindows, Ribbon, Tapestry, Walk, every_shift,
-    jitter, shifted, transforms,
+    jitter, shifted,
 };
 use hebbian_experiment::Subject;
+use hebbian_model::Preprocess;
 use hebbian_training::{Generator, Invalid};
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ pub(crate) struct Streams {
     pub(crate) digits: Option<(Digits, Digits)>,
     /// Test digits, each at every shift of up to 2 pixels.
     pub(crate) shifts: Tensor,
+    /// How they were brought to 0 to 1, where they were other numbers.
+    preprocess: Option<Preprocess>,
 }
 
 /// Digits as short sequences of jittered views.
@@ -79,6 +82,10 @@ impl Subject for Streams {
     fn dataset(&self) -> Option<&DatasetSummary> {
         Some(&self.dataset)
     }
+
+    fn preprocess(&self) -> Option<Preprocess> {
+        self.preprocess
+    }
 }
 
 impl Digits {
@@ -87,7 +94,7 @@ impl Digits {
         settings: &Settings,
         dataset: &Dataset,
         (window, seed): (usize, u64),
-        device: &Device,
+        inputs: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<(Self, Self)> {
         let ViewSettings { digits, test_digits, views } = settings.views;
         let of = |examples: &Examples, path: &str, count: usize, jitters: &str| {
@@ -97,11 +104,11 @@ impl Digits {
             let draws = Generator::new(seed, jitters);
             let shifts = jitter(count, views, JITTER, draws)?;
             let frames = shifted(examples.images(), dataset.shape, &shifts, window)?;
-            let labels = examples
-                .labels()
-                .context("the readouts need labels; allowed without: --digits 0")?
-                .to_device(device)?;
-            anyhow::Ok(Self { frames: transforms::inputs(&frames, device)?, views, labels })
+            let labels =
+                examples.labels().context("the readouts need labels; allowed without: --digits 0")?;
+            let frames = inputs(&frames)?;
+            let labels = labels.to_device(frames.device())?;
+            anyhow::Ok(Self { frames, views, labels })
         };
         let train = of(&dataset.train, "views.digits", digits, "training jitter")?;
         Ok((train, of(&dataset.test, "views.test_digits", test_digits, "test jitter")?))
@@ -128,7 +135,12 @@ impl Digits {
 
 impl Streams {
     /// The streams of one `seed`: its walk and its jitter, over the same digits.
-    pub(crate) fn load(settings: &Settings, raw: &Dataset, seed: u64, device: &Device) -> Result<Self> {
+    pub(crate) fn load(
+        settings: &Settings,
+        (raw, preprocess): (&Dataset, Option<Preprocess>),
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         let dataset = as_seen(raw.clone(), settings.stream.video)?;
         let StreamSettings { video, train_size: train, validation_size, test_size: test } = settings.stream;
         let side = dataset.shape.height.min(dataset.shape.width);
@@ -142,14 +154,14 @@ impl Streams {
         let test_start = (validation_start + validation_size).max(TEST_START);
         let stream = stream(video, &dataset, &dataset.train, FIRST_DIGIT, test_start + test)?;
         let unseen = self::stream(video, &dataset, &dataset.test, 0, test)?;
-        let frames = |stream: &dyn Stream, first: usize, count: usize| {
-            anyhow::Ok(transforms::inputs(&stream.frames(seed, first, count)?, device)?)
-        };
+        let inputs = |frames: &Tensor| hebbian_experiment::inputs(frames, preprocess, device);
+        let frames =
+            |stream: &dyn Stream, first: usize, count: usize| inputs(&stream.frames(seed, first, count)?);
         let validation =
             (validation_size > 0).then(|| frames(&*stream, validation_start, validation_size)).transpose()?;
         let shifts = vec![every_shift(FARTHEST); SHIFTED_DIGITS.min(dataset.test.len())];
         let shifts = shifted(dataset.test.images(), dataset.shape, &shifts, window)?;
-        let digits = || Digits::both(settings, &dataset, (window, seed), device);
+        let digits = || Digits::both(settings, &dataset, (window, seed), inputs);
         Ok(Self {
             train: frames(&*stream, 0, train)?,
             validation,
@@ -158,7 +170,8 @@ impl Streams {
             window,
             classes: dataset.classes(),
             digits: (settings.views.digits > 0).then(digits).transpose()?,
-            shifts: transforms::inputs(&shifts, device)?,
+            shifts: inputs(&shifts)?,
+            preprocess,
             dataset: dataset.summary()?,
         })
     }

@@ -12,6 +12,7 @@ use hebbian_datasets::{
 };
 use serde_json::{Value, json};
 
+use hebbian_model::Preprocess;
 use hebbian_training::{Invalid, Parameters};
 
 use crate::{DataSettings, DatasetName, Progress, check_batches, progress};
@@ -36,6 +37,11 @@ pub trait Subject {
     fn class_names(&self) -> Option<Vec<String>> {
         None
     }
+
+    /// How examples became inputs, where it was not as [`Data::load`] does it.
+    fn preprocess(&self) -> Option<Preprocess> {
+        None
+    }
 }
 
 /// The split of one dataset, scaled to [0, 1] or otherwise prepared, on the device.
@@ -48,6 +54,8 @@ pub struct Data {
     pub classes: usize,
     /// What they are called.
     pub class_names: Vec<String>,
+    /// How examples became inputs, where it was not as [`load`](Self::load) does it and a model must know.
+    pub preprocess: Option<Preprocess>,
     /// What is trained on.
     pub train: Labeled,
     /// What choices are made by; `None` when all images train.
@@ -100,6 +108,7 @@ impl Data {
         let ImageShape { height, width, .. } = raw.shape;
         Ok(Self {
             dataset: raw.summary()?,
+            preprocess: None,
             shape: ImageShape { channels: train.inputs().dim(1)? / (height * width), ..raw.shape },
             train,
             validation,
@@ -126,6 +135,10 @@ impl Subject for Data {
 
     fn dataset(&self) -> Option<&DatasetSummary> {
         Some(&self.dataset)
+    }
+
+    fn preprocess(&self) -> Option<Preprocess> {
+        self.preprocess
     }
 
     fn class_names(&self) -> Option<Vec<String>> {
@@ -171,16 +184,25 @@ pub fn dataset(settings: &DataSettings, quiet: bool) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Refuses a dataset of numbers beyond 0 to 1, which `rule` does not learn from.
-pub fn check_from_0_to_1(raw: &Dataset, rule: &str) -> Result<()> {
+/// How the examples of `raw` are brought to 0 to 1 for the `rule`, which learns from nothing else, where they are other numbers;
+/// it is said, unless `quiet`.
+pub fn from_0_to_1(raw: &Dataset, rule: &str, quiet: bool) -> Result<Option<Preprocess>> {
     let [least, most] = raw.range()?;
-    anyhow::ensure!(
-        raw.is_bytes() || least >= 0.0 && most <= 1.0,
-        "{}: {rule} takes bytes, or numbers from 0 to 1; found {least} to {most}: save (x - {least}) / {} instead",
-        raw.name,
-        most - least
-    );
-    Ok(())
+    if raw.is_bytes() || least >= 0.0 && most <= 1.0 {
+        return Ok(None);
+    }
+    Progress::new(quiet)
+        .say(format!("note: {rule} learns from numbers from 0 to 1: {least} to {most} become those"));
+    Ok(Some(Preprocess::Between { least, most }))
+}
+
+/// The inputs that `images (examples, inputs)` become: by `preprocess` or, without it, bytes scaled to [0, 1] and other numbers
+/// as they are.
+pub fn inputs(images: &Tensor, preprocess: Option<Preprocess>, device: &Device) -> Result<Tensor> {
+    Ok(match preprocess {
+        Some(preprocess) => preprocess.apply(images, device)?,
+        None => transforms::inputs(images, device)?,
+    })
 }
 
 /// The dataset `name` from the folder `dir`, or else from where it comes from; `quiet` shows no download.

@@ -116,6 +116,9 @@ impl<D: Subject> Session<D> {
         if let Some(dataset) = self.data.dataset() {
             model = model.with_dataset(dataset.clone());
         }
+        if let Some(preprocess) = self.data.preprocess() {
+            model = model.with_preprocess(preprocess);
+        }
         match self.data.class_names() {
             Some(names) => Ok(model.with_class_names(names)?),
             None => Ok(model),

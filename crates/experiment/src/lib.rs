@@ -75,7 +75,7 @@ mod trained;
 mod watcher;
 
 pub use answer::Answer;
-pub use data::{Data, Subject, check_from_0_to_1, dataset, dataset_named, split, summary_with};
+pub use data::{Data, Subject, dataset, dataset_named, from_0_to_1, inputs, split, summary_with};
 pub use dataset_name::DatasetName;
 pub use device::DeviceChoice;
 pub use entry::{Experiment, main, tool};
