@@ -1,6 +1,6 @@
 //! Features at mean 0 and variance 1, which suit a readout whatever their size.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use candle_nn::Module;
 use hebbian::{ImageSize, LearningRule, Standardize, StandardizeConfig};
@@ -31,8 +31,13 @@ impl<M: Module> Standardized<M> {
     }
 
     /// The state of a `readout` of these features as that of one which sees them before they are standardized.
+    ///
+    /// # Errors
+    /// If it has no `weight` or no `bias`.
     pub fn unstandardized(&self, mut readout: State) -> Result<State> {
-        let (weight, bias) = (readout["weight"].clone(), readout["bias"].clone());
+        let of =
+            |name: &str| readout.get(name).cloned().with_context(|| format!("the readout has no `{name}`"));
+        let (weight, bias) = (of("weight")?, of("bias")?);
         // An affine map is what it makes of zeros and ones.
         let zeros = Tensor::zeros((1, self.count()), DType::F32, weight.device())?;
         let offset = self.standardize.forward(&zeros)?;

@@ -18,7 +18,8 @@ const HEAD: &str = "\
 
 Every number here comes from the `results.json` of a run, which lies in `results/` with the value of each seed. Figures are
 means over the seeds and, behind ±, sample standard deviations; times are wall times for one seed on the machine at hand.
-Nothing was chosen by test images. Controls stand in the same tables as what was learned.
+Choices were made on validation images, but for two early ones that the list at the end names. Controls stand in the same tables
+as what was learned.
 ";
 
 /// The page of what lies in the folder `results`.
@@ -96,7 +97,7 @@ fn tried(page: &mut String, path: &Path) -> Result<()> {
     }
     writeln!(
         page,
-        "\n## What was tried\n\nChoices were made on the 10 000 validation images; failures are here too.\n"
+        "\n## What was tried\n\nPercent of the 10 000 validation images, where they were looked at; failures are here too.\n"
     )?;
     writeln!(page, "| what | setting | validation % | verdict |\n|---|---|---:|---|")?;
     for Trial { what, setting, validation, verdict } in tried.trial {

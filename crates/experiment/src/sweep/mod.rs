@@ -130,9 +130,9 @@ fn program(example: &str) -> Command {
 fn choose(rows: &mut [Map<String, Value>], by: &str) {
     let (name, sign) = by.strip_prefix('-').map_or((by, 1.0), |name| (name, -1.0));
     let merit = |row: &Map<String, Value>| row.get(name)?.as_f64().map(|value| sign * value);
-    let models: Vec<Value> = rows.iter().map(|row| row["model"].clone()).collect();
+    let models: Vec<Value> = rows.iter().map(|row| row.get("model").cloned().unwrap_or_default()).collect();
     let best = |model: &Value| {
-        let of_model = rows.iter().enumerate().filter(|(_, row)| row["model"] == *model);
+        let of_model = rows.iter().enumerate().filter(|(_, row)| row.get("model") == Some(model));
         let judged = of_model.filter_map(|(place, row)| Some((place, merit(row)?)));
         judged.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(place, _)| place)
     };

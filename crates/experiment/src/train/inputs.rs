@@ -1,6 +1,7 @@
 //! What a rule sees of the examples.
 
-use hebbian_datasets::DatasetSummary;
+use anyhow::Result;
+use hebbian_datasets::Dataset;
 use hebbian_datasets::transforms::Threshold;
 use hebbian_model::Preprocess;
 use schemars::JsonSchema;
@@ -36,14 +37,19 @@ fn own_mean() -> Threshold {
 }
 
 impl Prepare {
-    /// How the model prepares examples of `dataset`.
-    pub(super) fn preprocess(self, dataset: &DatasetSummary) -> Preprocess {
-        let [least, most] = dataset.range;
-        match self {
+    /// How a model prepares examples of the dataset `raw`.
+    ///
+    /// # Errors
+    /// If the range of its numbers cannot be told.
+    pub(super) fn preprocess(self, raw: &Dataset) -> Result<Preprocess> {
+        Ok(match self {
             Self::Binarize { threshold } => Preprocess::Binarize(threshold),
-            _ if dataset.dtype == "u8" => Preprocess::Scale,
-            Self::Unit => Preprocess::Between { least, most },
+            _ if raw.is_bytes() => Preprocess::Scale,
+            Self::Unit => {
+                let [least, most] = raw.range()?;
+                Preprocess::Between { least, most }
+            }
             Self::Scale => Preprocess::None,
-        }
+        })
     }
 }

@@ -143,11 +143,11 @@ const PICTURES: [&str; 2] = ["weights.png", "film.gif"];
 impl<R: Learner> Train<R> {
     fn learn_and_read_out(self, raw: &Dataset, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, R::NAME, |device| {
-            let preprocess = self.inputs.prepare.preprocess(&raw.summary()?);
+            let preprocess = self.inputs.prepare.preprocess(raw)?;
             let prepare = |images: &Tensor, _| Ok(preprocess.apply(images, device)?);
             let data = Data::prepare(&self, &self.data, raw, prepare)?;
             self.create(data.inputs(), 0, device)?;
-            Ok(data)
+            Ok(Data { preprocess: Some(preprocess), ..data })
         })?;
         for seed in self.run.all_seeds() {
             let key = RunKey { seed, name: R::NAME };
@@ -173,9 +173,8 @@ impl<R: Learner> Train<R> {
 
     fn learn_alone(self, raw: &Dataset, steering: &Steering) -> Result<()> {
         let mut session = Session::open(&self, steering, R::NAME, |device| {
-            let preprocess = self.inputs.prepare.preprocess(&raw.summary()?);
-            let prepare = |images: &Tensor| Ok(preprocess.apply(images, device)?);
-            let data = Unlabeled::load(&self, &self.data, raw, prepare)?;
+            let preprocess = self.inputs.prepare.preprocess(raw)?;
+            let data = Unlabeled::load(&self, &self.data, raw, preprocess, device)?;
             self.create(data.inputs(), 0, device)?;
             Ok(data)
         })?;
@@ -212,11 +211,7 @@ impl<R: Learner> Train<R> {
 
     /// What was learned, with all that is before and behind it but the readout.
     fn model<D: Subject>(&self, session: &Session<D>, layer: impl LearningRule, fit: &Fit) -> Result<Model> {
-        let mut model = session.model(layer, fit)?;
-        if let Some(dataset) = session.data.dataset() {
-            model = model.with_preprocess(self.inputs.prepare.preprocess(dataset));
-        }
-        Ok(model.with_encoding(self.encoding(), session.data.inputs())?)
+        Ok(session.model(layer, fit)?.with_encoding(self.encoding(), session.data.inputs())?)
     }
 
     fn encoding(&self) -> Encoding {

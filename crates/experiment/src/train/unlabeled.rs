@@ -1,9 +1,10 @@
 //! Examples that nobody has labeled.
 
 use anyhow::Result;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use hebbian::Parameters;
 use hebbian_datasets::{Dataset, DatasetSummary, ImageShape};
+use hebbian_model::Preprocess;
 use serde_json::Value;
 
 use crate::{DataSettings, Subject, check_batches, summary_with};
@@ -13,20 +14,23 @@ pub(super) struct Unlabeled {
     inputs: Tensor,
     shape: ImageShape,
     dataset: DatasetSummary,
+    preprocess: Preprocess,
 }
 
 impl Unlabeled {
-    /// The training examples of `raw`, as many as the settings say, made inputs by `prepare`.
+    /// The training examples of `raw`, as many as the settings say, made inputs by `preprocess`.
     pub(super) fn load<P: Parameters>(
         settings: &P,
         data: &DataSettings,
         raw: &Dataset,
-        prepare: impl Fn(&Tensor) -> Result<Tensor>,
+        preprocess: Preprocess,
+        device: &Device,
     ) -> Result<Self> {
         let all = raw.train.len();
         let examples = raw.train.first(data.train_size.unwrap_or(all).min(all))?;
         check_batches(settings, "training examples", examples.len())?;
-        Ok(Self { inputs: prepare(examples.images())?, shape: raw.shape, dataset: raw.summary()? })
+        let inputs = preprocess.apply(examples.images(), device)?;
+        Ok(Self { inputs, shape: raw.shape, dataset: raw.summary()?, preprocess })
     }
 }
 
@@ -45,5 +49,9 @@ impl Subject for Unlabeled {
 
     fn dataset(&self) -> Option<&DatasetSummary> {
         Some(&self.dataset)
+    }
+
+    fn preprocess(&self) -> Option<Preprocess> {
+        Some(self.preprocess)
     }
 }
