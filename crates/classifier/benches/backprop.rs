@@ -1,9 +1,12 @@
-//! One step of backprop, 784-2000-10 with Adam and a batch of 100, and an epoch of the readout's: `benches/peers/backprop.py`
-//! is the first in PyTorch.
+//! Steps of backprop, 784-2000-10 with Adam and a batch of 100, of the readout and of the linear control:
+//! `benches/peers/backprop.py` is the first in PyTorch.
 
 use candle_core::{Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hebbian_classifier::{DescentConfig, Labeled, Mlp, Network, SoftmaxRegression, train};
+use hebbian::ops::prepare_process;
+use hebbian_classifier::{
+    DescentConfig, Labeled, Mlp, Network, NormalizedRegression, SoftmaxRegression, train,
+};
 use hebbian_training::Generator;
 
 const BATCH: usize = 100;
@@ -18,14 +21,19 @@ fn examples(inputs: usize) -> Result<Labeled> {
 }
 
 fn backprop(criterion: &mut Criterion) {
+    prepare_process();
     let mut group = criterion.benchmark_group("backprop, 50 steps of batch 100");
     group.throughput(Throughput::Elements(STEPS as u64)).sample_size(10);
     let config = DescentConfig { epochs: 1, batch_size: BATCH, ..Default::default() };
     let mut draws = Generator::new(0, "backprop");
     let mlp = Mlp::new(784, 2000, 10, &mut draws, &Device::Cpu).expect("draws on the CPU");
     let readout = SoftmaxRegression::new(2000, 10, &Device::Cpu).expect("zeros on the CPU");
-    let networks: [(&str, usize, &dyn Network); 2] =
-        [("784-2000-10, Adam", 784, &mlp), ("readout, 2000-10, Adam", 2000, &readout)];
+    let linear = NormalizedRegression::new(784, 10, &Device::Cpu).expect("zeros on the CPU");
+    let networks: [(&str, usize, &dyn Network); 3] = [
+        ("784-2000-10, Adam", 784, &mlp),
+        ("readout, 2000-10, Adam", 2000, &readout),
+        ("linear control, 784-10, Adam", 784, &linear),
+    ];
     for (name, inputs, network) in networks {
         let examples = examples(inputs).expect("draws on the CPU");
         group.bench_function(name, |bencher| {

@@ -24,6 +24,7 @@
 
 mod adam;
 mod argmax;
+mod column_moments;
 mod controls;
 mod convolutional;
 mod descent;
@@ -40,6 +41,7 @@ mod loss;
 mod minibatches;
 mod mlp;
 mod normalized_regression;
+mod rectifier;
 mod rows;
 mod softmax_regression;
 mod sparse_binary;

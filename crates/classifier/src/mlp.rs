@@ -6,12 +6,12 @@ use candle_nn::Module;
 use hebbian_training::Generator;
 
 use crate::Network;
-use crate::input_layer::InputLayer;
+use crate::input_layer::RectifiedInputLayer;
 
 /// `logits = relu(x w₁ᵀ + b₁) w₂ᵀ + b₂`.
 #[derive(Debug)]
 pub struct Mlp {
-    hidden: InputLayer,
+    hidden: RectifiedInputLayer,
     weight: Var,
     bias: Var,
 }
@@ -27,12 +27,13 @@ impl Mlp {
     ) -> Result<Self> {
         let mut glorot = |outputs: usize, inputs: usize| {
             let limit = (6.0 / (inputs + outputs) as f64).sqrt();
-            Var::from_tensor(&generator.uniform((outputs, inputs), -limit, limit, device)?)
+            generator.uniform((outputs, inputs), -limit, limit, device)
         };
-        let (hidden, weight) = (glorot(units, inputs)?, glorot(classes, units)?);
+        let hidden = Var::from_tensor(&glorot(units, inputs)?.t()?.contiguous()?)?;
+        let weight = Var::from_tensor(&glorot(classes, units)?)?;
         let zeros = |outputs: usize| Var::zeros(outputs, DType::F32, device);
         Ok(Self {
-            hidden: InputLayer { weight: hidden, bias: Some(zeros(units)?), rectified: true },
+            hidden: RectifiedInputLayer { weight: hidden, bias: zeros(units)? },
             weight,
             bias: zeros(classes)?,
         })
@@ -40,7 +41,7 @@ impl Mlp {
 
     /// A copy of the first layer's weights `(units, inputs)`: its receptive fields.
     pub fn hidden_weights(&self) -> Result<Tensor> {
-        self.hidden.weight.copy()
+        self.hidden.weight.as_detached_tensor().t()?.force_contiguous()
     }
 
     fn above(&self, hidden: &Tensor) -> Result<Tensor> {

@@ -19,12 +19,12 @@ impl SoftmaxRegression {
     pub fn new(inputs: usize, classes: usize, device: &Device) -> Result<Self> {
         let weight = Var::zeros((classes, inputs), DType::F32, device)?;
         let bias = Var::zeros(classes, DType::F32, device)?;
-        Ok(Self { layer: InputLayer { weight, bias: Some(bias), rectified: false } })
+        Ok(Self { layer: InputLayer { weight, bias: Some(bias) } })
     }
 
     /// A readout without a bias that begins with `weight (classes, inputs)`.
     pub fn without_bias(weight: &Tensor) -> Result<Self> {
-        Ok(Self { layer: InputLayer { weight: Var::from_tensor(weight)?, bias: None, rectified: false } })
+        Ok(Self { layer: InputLayer { weight: Var::from_tensor(weight)?, bias: None } })
     }
 
     /// A readout without a bias whose weights are drawn from N(0, 1).
@@ -48,7 +48,7 @@ impl SoftmaxRegression {
             );
         }
         let bias = bias.map(Var::from_tensor).transpose()?;
-        Ok(Self { layer: InputLayer { weight: Var::from_tensor(weight)?, bias, rectified: false } })
+        Ok(Self { layer: InputLayer { weight: Var::from_tensor(weight)?, bias } })
     }
 
     /// Copies of `weight (classes, inputs)` and, if there is one, `bias (classes)`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use hebbian::ops::keep_freed_memory;
+use hebbian::ops::prepare_process;
 use hebbian_training::settings::Settings;
 use hebbian_training::{Invalid, Parameters};
 
@@ -38,8 +38,7 @@ pub fn main<E: Experiment>() -> ExitCode {
         Ok(read) => read,
         Err(stop) => return stop.report(),
     };
-    join_threads();
-    keep_freed_memory();
+    prepare_process();
     let traced = trace::start(steering.trace.as_deref());
     match traced.and_then(|_guard| experiment.run(&steering)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,20 +49,13 @@ pub fn main<E: Experiment>() -> ExitCode {
     }
 }
 
-/// Makes this thread one of those that share the work: a step has several parallel parts of a few dozen microseconds, and
-/// handing each to the pool from outside made it a tenth longer. Where a pool exists already, it stays.
-fn join_threads() {
-    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
-}
-
 /// Reads the arguments of a program that is no experiment, runs it, and reports an error in one line, as [`main`] does.
 pub fn tool<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     let arguments = match A::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return Stop::from(error).report(),
     };
-    join_threads();
-    keep_freed_memory();
+    prepare_process();
     run(arguments).unwrap_or_else(|error| {
         eprintln!("error: {}", one_line(&error));
         ExitCode::FAILURE

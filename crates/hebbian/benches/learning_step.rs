@@ -145,10 +145,10 @@ fn foldiak(criterion: &mut Criterion) {
     }
 }
 
-/// As the examples do: work is handed over faster by a thread of the pool than by one outside it.
-fn threads(_: &mut Criterion) {
-    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("the first pool");
+/// As the examples do.
+fn prepare(_: &mut Criterion) {
+    hebbian::ops::prepare_process();
 }
 
-criterion_group!(benches, threads, step, stream, foldiak);
+criterion_group!(benches, prepare, step, stream, foldiak);
 criterion_main!(benches);

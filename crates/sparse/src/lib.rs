@@ -26,6 +26,8 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod kernel;
+mod matmul;
 mod panels;
 mod rows;
 

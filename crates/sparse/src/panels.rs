@@ -3,21 +3,10 @@
 use std::fmt;
 
 use candle_core::{Result, Storage, Tensor, bail};
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::rows::{SparseRows, TILE};
-
-/// Units side by side in a panel: eight vectors of 512 bits, as many sums as it takes to hide the time of an addition.
-const WIDTH: usize = 128;
-/// Vectors that are summed at a time.
-const SUMS: usize = 8;
-
-/// The weights of one input to all units of a panel, or a sum for each of them; no vector of it lies across two lines of
-/// the cache.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Lanes([f32; WIDTH]);
+use crate::kernel::{Lanes, WIDTH, multiply, stripes};
+use crate::rows::SparseRows;
 
 /// What a row of weights becomes before it is multiplied: `map(weights, row)` fills `row`.
 pub type RowMap<'a> = &'a (dyn Fn(&[f32], &mut [f32]) + Sync);
@@ -86,10 +75,10 @@ impl Panels {
     /// `x wᵀ (batch, units)` for what [`Panels::of`] was given.
     pub fn product(&self, rows: &SparseRows) -> Result<Tensor> {
         let mut output = self.output(rows)?;
-        self.stripes(&mut output)
-            .into_par_iter()
-            .zip(self.values.par_chunks_exact(self.inputs.max(1)))
-            .for_each_init(Vec::new, |sums, (stripes, panel)| multiply(panel, rows, stripes, sums));
+        let panels = self.values.par_chunks_exact(self.inputs.max(1));
+        panels.zip(stripes(&mut output, self.units)).for_each(|(panel, stripes)| {
+            multiply(&*panel, rows, stripes);
+        });
         self.tensor(output, rows)
     }
 
@@ -104,13 +93,13 @@ impl Panels {
             bail!("weights {:?} in panels for {:?}", weights.dims(), (self.units, self.inputs));
         }
         let mut output = self.output(rows)?;
-        let stripes = self.stripes(&mut output);
+        let stripes = stripes(&mut output, self.units);
         let panels = self.values.par_chunks_exact_mut(self.inputs.max(1)).enumerate();
         let stale = &self.stale;
         with_values(weights, |weights| {
-            panels.zip(stripes).for_each_init(Vec::new, |sums, ((number, panel), stripes)| {
+            panels.zip(stripes).for_each(|((number, panel), stripes)| {
                 refresh(panel, within(stale, number), weights, map);
-                multiply(panel, rows, stripes, sums);
+                multiply(&*panel, rows, stripes);
             });
         })?;
         self.stale.clear();
@@ -131,17 +120,6 @@ impl Panels {
         Ok(vec![0.0; samples * self.units])
     }
 
-    /// The output by panels: for each of them its columns of every row.
-    fn stripes<'a>(&self, output: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>> {
-        let panels = self.units.div_ceil(WIDTH);
-        let samples = output.len() / self.units.max(1);
-        let mut stripes: Vec<Vec<&mut [f32]>> = (0..panels).map(|_| Vec::with_capacity(samples)).collect();
-        for row in output.chunks_exact_mut(self.units.max(1)) {
-            stripes.iter_mut().zip(row.chunks_mut(WIDTH)).for_each(|(stripes, stripe)| stripes.push(stripe));
-        }
-        stripes
-    }
-
     fn tensor(&self, output: Vec<f32>, rows: &SparseRows) -> Result<Tensor> {
         Tensor::from_vec(output, (rows.dims().0, self.units), &candle_core::Device::Cpu)
     }
@@ -154,11 +132,11 @@ fn within(stale: &[u32], panel: usize) -> &[u32] {
 }
 
 /// Calls `work` with the values of a contiguous f32 tensor on the CPU.
-fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
+pub(crate) fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
         (Storage::Cpu(storage), Some((start, end))) => Ok(work(&storage.as_slice::<f32>()?[start..end])),
-        _ => bail!("panels need contiguous weights on the CPU"),
+        _ => bail!("a sparse product needs contiguous weights on the CPU"),
     }
 }
 
@@ -172,51 +150,6 @@ fn refresh(panel: &mut [Lanes], stale: &[u32], weights: &[f32], map: RowMap<'_>)
     for (input, lanes) in panel.iter_mut().enumerate() {
         let stale = stale.iter().enumerate();
         stale.for_each(|(row, &unit)| lanes.0[unit as usize % WIDTH] = rows[row * inputs + input]);
-    }
-}
-
-/// Fills the `stripes` of one panel, one per sample. `sums` is memory to work in.
-fn multiply(panel: &[Lanes], rows: &SparseRows, stripes: Vec<&mut [f32]>, sums: &mut Vec<Lanes>) {
-    sums.clear();
-    sums.resize(stripes.len(), Lanes([0.0; WIDTH]));
-    Arch::new().dispatch(Multiply { panel, rows, sums });
-    for (stripe, sums) in stripes.into_iter().zip(sums) {
-        stripe.copy_from_slice(&sums.0[..stripe.len()]);
-    }
-}
-
-struct Multiply<'a> {
-    panel: &'a [Lanes],
-    rows: &'a SparseRows,
-    sums: &'a mut [Lanes],
-}
-
-impl WithSimd for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { panel, rows, sums } = self;
-        for tile in 0..rows.tiles() {
-            let first = tile * TILE;
-            let weights = &panel[first..(first + TILE).min(panel.len())];
-            for (sample, sums) in sums.iter_mut().enumerate() {
-                let (sums, _) = S::as_mut_simd_f32s(&mut sums.0);
-                let (sums, _) = sums.as_chunks_mut::<SUMS>();
-                for (part, sums) in sums.iter_mut().enumerate() {
-                    let mut partial = *sums;
-                    for entry in rows.tile(sample, tile) {
-                        let (weights, _) = S::as_simd_f32s(&weights[entry.input as usize - first].0);
-                        let value = simd.splat_f32s(entry.value);
-                        let weights = &weights[part * SUMS..][..SUMS];
-                        partial.iter_mut().zip(weights).for_each(|(sum, &weight)| {
-                            *sum = simd.mul_add_e_f32s(value, weight, *sum);
-                        });
-                    }
-                    *sums = partial;
-                }
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ const SPARSE: usize = 3;
 const PROBE: usize = 8;
 
 /// Inputs a tile. A tile of a panel stays in the first cache while all samples pass over it.
-pub(crate) const TILE: usize = 112;
+pub(crate) const TILE: usize = 56;
 
 /// The entries of a batch `(batch, inputs)` that are not zero.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,41 @@ impl SparseRows {
         sparse
     }
 
+    /// The same entries `(inputs, batch)`: those of an input, in the order of the samples.
+    pub fn transposed(&self) -> Self {
+        let (samples, inputs) = (self.inputs, self.samples);
+        let mut counts = vec![0; inputs.div_ceil(TILE) * samples];
+        self.for_each(|sample, entry| counts[sample / TILE * samples + entry.input as usize] += 1);
+        let mut bounds = Vec::with_capacity(counts.len() + inputs.div_ceil(TILE));
+        for counts in counts.chunks_exact(samples.max(1)) {
+            let mut end = 0;
+            bounds.push(0);
+            bounds.extend(counts.iter().map(|count| {
+                end += count;
+                end
+            }));
+        }
+        let mut entries = vec![Entry::default(); inputs.div_ceil(TILE) * samples * TILE];
+        let mut next = bounds.clone();
+        self.for_each(|sample, entry| {
+            let tile = sample / TILE;
+            let next = &mut next[tile * (samples + 1) + entry.input as usize];
+            entries[tile * samples * TILE + *next as usize] =
+                Entry { input: sample as u32, value: entry.value };
+            *next += 1;
+        });
+        Self { samples, inputs, entries, bounds }
+    }
+
+    /// All entries, those of a tile sample by sample.
+    fn for_each(&self, mut visit: impl FnMut(usize, Entry)) {
+        for tile in 0..self.tiles() {
+            for sample in 0..self.samples {
+                self.tile(sample, tile).iter().for_each(|&entry| visit(sample, entry));
+            }
+        }
+    }
+
     /// Samples and inputs of the batch.
     pub(crate) fn dims(&self) -> (usize, usize) {
         (self.samples, self.inputs)
@@ -123,16 +158,16 @@ mod tests {
     fn what_is_on_is_listed_in_order_by_tile() {
         let mut values = vec![0.0; 2 * 300];
         values[5] = 1.5;
-        values[111] = 2.0;
-        values[112] = 3.0;
+        values[55] = 2.0;
+        values[56] = 3.0;
         values[299] = -1.0;
-        values[300 + 224] = f32::NAN;
+        values[300 + 112] = f32::NAN;
         let mut rows = SparseRows::default();
         assert!(rows.list_values(&values, 2, 300));
         let inputs =
             |sample, tile| rows.tile(sample, tile).iter().map(|entry| entry.input).collect::<Vec<_>>();
-        assert_eq!([inputs(0, 0), inputs(0, 1), inputs(0, 2)], [vec![5, 111], vec![112], vec![299]]);
-        assert_eq!([inputs(1, 0), inputs(1, 1), inputs(1, 2)], [vec![], vec![], vec![224]]);
+        assert_eq!([inputs(0, 0), inputs(0, 1), inputs(0, 5)], [vec![5, 55], vec![56], vec![299]]);
+        assert_eq!([inputs(1, 0), inputs(1, 1), inputs(1, 2)], [vec![], vec![], vec![112]]);
         assert!(rows.tile(1, 2)[0].value.is_nan());
     }
 
