@@ -39,6 +39,10 @@ struct Settings {
     encoding: EncodingSettings,
     /// The readout of the features, learned and random.
     readout: DescentConfig,
+    /// What is another for features of random weights: each control can have what suits it.
+    random_projection: UnlearnedSettings,
+    /// What is another for features of random images.
+    random_images: UnlearnedSettings,
     /// Backprop with as many hidden units; where the readout's loss differs, a second network is trained with that.
     backprop: DescentConfig,
     /// Softmax regression on pixels.
@@ -56,6 +60,34 @@ struct EncodingSettings {
     feature_weights: FeatureWeights,
 }
 
+/// What features of unlearned weights do not share with the learned ones.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct UnlearnedSettings {
+    /// Exponent of their rectified responses; features.power if not given.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    power: Option<f64>,
+    /// Adam's step size of their readout; readout.learning_rate if not given.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    learning_rate: Option<f64>,
+    /// The loss of their readout; readout.loss if not given.
+    loss: Option<Loss>,
+}
+
+impl UnlearnedSettings {
+    fn features(&self, learned: &FeaturesConfig) -> FeaturesConfig {
+        FeaturesConfig { power: self.power.unwrap_or(learned.power), ..learned.clone() }
+    }
+
+    fn readout(&self, learned: &DescentConfig) -> DescentConfig {
+        DescentConfig {
+            learning_rate: self.learning_rate.unwrap_or(learned.learning_rate),
+            loss: self.loss.unwrap_or(learned.loss),
+            ..learned.clone()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let epochs = |epochs| DescentConfig { epochs, ..Default::default() };
@@ -66,6 +98,8 @@ impl Default for Settings {
             features: FeaturesConfig::default(),
             encoding: EncodingSettings::default(),
             readout: epochs(50),
+            random_projection: UnlearnedSettings::default(),
+            random_images: UnlearnedSettings::default(),
             backprop: epochs(10),
             linear: LinearSettings::default(),
             control: epochs(20),
@@ -79,6 +113,12 @@ impl Parameters for Settings {
         self.rule.check_as("rule")?;
         self.fit.check_as("fit")?;
         self.readout.check_as("readout")?;
+        for (table, unlearned) in
+            [("random_projection", &self.random_projection), ("random_images", &self.random_images)]
+        {
+            unlearned.features(&self.features).check_as(table)?;
+            unlearned.readout(&self.readout).check_as(table)?;
+        }
         self.backprop.check_as("backprop")?;
         self.control.check_as("control")
     }
@@ -156,7 +196,7 @@ impl Settings {
         let weights = self.encoding.feature_weights;
         let encoding = Encoding::Power { features: self.features.clone(), weights };
         let model = session.model(rule, &fit)?.with_encoding(encoding, session.data.train.inputs())?;
-        let (row, readout) = self.read_out(session, key, model.encoder())?;
+        let (row, readout) = self.read_out(session, key, model.encoder(), &self.readout)?;
         let model = model.with_readout(&readout.state()?)?;
         model.save(&session.checkpoint_path(key))?;
         if session.is_primary(key) {
@@ -177,9 +217,10 @@ impl Settings {
         session: &mut Session,
         key: RunKey<'_>,
         features: &dyn Module,
+        config: &DescentConfig,
     ) -> Result<(Row, SoftmaxRegression)> {
         let readout = SoftmaxRegression::new(self.rule.units, session.data.classes, &session.device)?;
-        let row = session.read_out(key, features, &readout, &self.readout, false)?;
+        let row = session.read_out(key, features, &readout, config, false)?;
         Ok((Row { model: key.name.to_owned(), ..row }, readout))
     }
 
@@ -200,18 +241,26 @@ impl Settings {
         let mut draws = Generator::new(seed, RANDOM_PROJECTION);
         let weights =
             random_projection(self.rule.units, session.data.shape.inputs(), &mut draws, &session.device)?;
-        self.unlearned(session, RunKey { seed, name: RANDOM_PROJECTION }, weights)
+        let key = RunKey { seed, name: RANDOM_PROJECTION };
+        self.unlearned(session, key, &self.random_projection, weights)
     }
 
     fn random_images(&self, session: &mut Session, seed: u64) -> Result<Row> {
         let mut draws = Generator::new(seed, RANDOM_IMAGES);
         let weights = random_images(session.data.train.inputs(), self.rule.units, &mut draws)?;
-        self.unlearned(session, RunKey { seed, name: RANDOM_IMAGES }, weights)
+        self.unlearned(session, RunKey { seed, name: RANDOM_IMAGES }, &self.random_images, weights)
     }
 
-    fn unlearned(&self, session: &mut Session, key: RunKey<'_>, weights: Tensor) -> Result<Row> {
-        let features = Features::fit(self.features.clone(), weights, session.data.train.inputs())?;
-        Ok(self.read_out(session, key, &features)?.0)
+    fn unlearned(
+        &self,
+        session: &mut Session,
+        key: RunKey<'_>,
+        settings: &UnlearnedSettings,
+        weights: Tensor,
+    ) -> Result<Row> {
+        let features =
+            Features::fit(settings.features(&self.features), weights, session.data.train.inputs())?;
+        Ok(self.read_out(session, key, &features, &settings.readout(&self.readout))?.0)
     }
 }
 
