@@ -1,55 +1,46 @@
-//! A layer of any rule: made from a recipe, trained on arrays, asked, saved.
+//! A layer of any rule: built from a spec, trained on arrays, asked, saved.
 
 use std::path::PathBuf;
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use hebbian::{Event, Examples, Fit, FitConfig, LearningRule, Registry};
+use hebbian::{Examples, Fit, FitConfig, LearningRule, Registry};
 use hebbian_classifier::FeaturesConfig;
-use hebbian_experiment::{DeviceChoice, LearningBar, Progress};
 use hebbian_model::{Encoding, FeatureWeights, Model, Preprocess};
 use hebbian_training::{Checkpoint, Generator, Training};
-use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2};
+use numpy::{PyArray2, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
 
+use crate::arrays::{array, matrix};
+use crate::devices::open;
 use crate::failure::exception;
+use crate::learning::{Begin, learn, step};
 use crate::memory::Memory;
-use crate::recipe::{Kitchen, make, name};
 use crate::rows::{Bits, Rows};
+use crate::spec::{Builder, build, name};
 use crate::values::{config, json};
-use crate::work::{Stop, detached};
+use crate::work::{Stop, detached, on_threads};
 
 /// A rule with what it has learned. Several threads may ask it at once.
 #[pyclass(module = "hebbian._native", frozen)]
 pub struct Layer {
-    part: RwLock<Part>,
+    stage: RwLock<Stage>,
     encoding: Encoding,
     device: Device,
     bits: Option<Bits>,
 }
 
-/// What a layer is doing.
-enum Part {
+/// What a layer is at.
+enum Stage {
     /// It learns from one batch after the other; features are scaled by the last.
     Learning { rule: Box<dyn LearningRule>, begin: Begin, last: Option<Tensor> },
     /// It answers.
     Answering(Box<Model>),
     /// A step had no end.
     Broken,
-}
-
-/// What comes before the next step.
-#[derive(Clone, Copy, Debug)]
-enum Begin {
-    /// All that comes before the very first.
-    First,
-    /// What a rule sets up anew and does not save.
-    Again,
-    /// Nothing.
-    Done,
 }
 
 /// Samples that features are scaled by, as many as a model of Rust takes.
@@ -59,28 +50,28 @@ const PORTION: usize = 1000;
 
 #[pymethods]
 impl Layer {
-    /// The layer of `recipe` for `inputs` values per sample; `seed` decides what is random.
+    /// The layer of `spec` for `inputs` values per sample; `seed` decides what is random.
     #[new]
-    #[pyo3(signature = (recipe, inputs, seed, *, device="cpu", encoding=None, binarize=None))]
+    #[pyo3(signature = (spec, inputs, seed, *, device="cpu", encoding=None, binarize=None))]
     fn new(
         py: Python<'_>,
-        recipe: &Bound<'_, PyAny>,
+        spec: &Bound<'_, PyAny>,
         inputs: usize,
         seed: u64,
         device: &str,
         encoding: Option<&Bound<'_, PyAny>>,
         binarize: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let recipe = json(recipe).map_err(exception)?;
+        let spec = json(spec).map_err(exception)?;
         let encoding = encoding.map(powers).transpose().map_err(exception)?.unwrap_or_default();
         let (device, bits) = (open(device)?, binarize.map(bits).transpose().map_err(exception)?);
         let memory = Memory::of_machine(py);
         let rule = detached(py, None, |_| {
-            let generator = Generator::new(seed, name(&recipe)?);
-            make(&recipe, inputs, &mut Kitchen { generator, device: &device, memory })
+            let generator = Generator::new(seed, name(&spec)?);
+            build(&spec, inputs, &mut Builder { generator, device: &device, memory })
         })?;
-        let part = RwLock::new(Part::Learning { rule, begin: Begin::First, last: None });
-        Ok(Self { part, encoding, device, bits })
+        let stage = RwLock::new(Stage::Learning { rule, begin: Begin::First, last: None });
+        Ok(Self { stage, encoding, device, bits })
     }
 
     /// Learns from all rows of `x` for as long as `fit` says; `seed` decides their order.
@@ -97,20 +88,16 @@ impl Layer {
         let rows = Rows::of(&x, &self.device, self.bits)?;
         let keywords = json(fit).map_err(exception)?;
         let memory = Memory::of_machine(py);
-        detached(py, threads, |stop| {
+        self.exclusive(py, threads, |stage, stop| {
             let config: FitConfig = config(keywords.as_object().context("the settings of a fit")?)?;
-            let mut part = self.part.write().map_err(|_| broken())?;
-            let Part::Learning { mut rule, .. } = std::mem::replace(&mut *part, Part::Broken) else {
+            let Stage::Learning { mut rule, .. } = std::mem::replace(stage, Stage::Broken) else {
                 bail!("the layer has learned already")
             };
             memory.allow(config.batch_size, rule.units().max(rule.inputs()))?;
             let mut fit = Fit::new(config, seed)?;
             learn(&mut fit, &mut *rule, &rows, verbose, stop)?;
-            *part = self.answering(
-                rule,
-                &|| Ok(rows.range(0, rows.samples().min(SCALED_BY))?),
-                Some(fit.training()?),
-            )?;
+            let scaled_by = || Ok(rows.range(0, rows.samples().min(SCALED_BY))?);
+            *stage = self.answering(rule, &scaled_by, Some(fit.training()?))?;
             Ok(())
         })
     }
@@ -120,23 +107,22 @@ impl Layer {
     fn learn(&self, py: Python<'_>, x: PyReadonlyArray2<'_, f32>, threads: Option<usize>) -> PyResult<()> {
         let rows = Rows::of(&x, &self.device, self.bits)?;
         let memory = Memory::of_machine(py);
-        detached(py, threads, |_| {
+        self.exclusive(py, threads, |stage, _| {
             rows.check()?;
-            let mut part = self.part.write().map_err(|_| broken())?;
-            let (mut rule, begin, last) = match std::mem::replace(&mut *part, Part::Broken) {
-                Part::Learning { rule, begin, last } => (rule, begin, last),
-                Part::Answering(model) => (model.into_rule(), Begin::Again, None),
-                Part::Broken => return Err(broken()),
+            let (mut rule, begin, last) = match std::mem::replace(stage, Stage::Broken) {
+                Stage::Learning { rule, begin, last } => (rule, begin, last),
+                Stage::Answering(model) => (model.into_rule(), Begin::Again, None),
+                Stage::Broken => return Err(broken()),
             };
             let has_room = memory.allow(rows.samples(), rule.units().max(rule.inputs()));
             match has_room.and_then(|()| step(&mut *rule, &rows, begin)) {
                 Ok(batch) => {
                     let last = (self.encoding != Encoding::Layer).then_some(batch);
-                    *part = Part::Learning { rule, begin: Begin::Done, last };
+                    *stage = Stage::Learning { rule, begin: Begin::Done, last };
                     Ok(())
                 }
                 Err(error) => {
-                    *part = Part::Learning { rule, begin, last };
+                    *stage = Stage::Learning { rule, begin, last };
                     Err(error)
                 }
             }
@@ -153,12 +139,10 @@ impl Layer {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let rows = Rows::of(&x, &self.device, self.bits)?;
         let memory = Memory::of_machine(py);
-        let (values, columns) = detached(py, threads, |_| {
-            self.with_model(|model| {
-                memory.allow(rows.samples(), model.rule().units())?;
-                let whole = *model.encoding() == Encoding::Layer && model.rule().is_sequential();
-                rows.map(if whole { rows.samples() } else { PORTION }, |rows| Ok(model.transform(rows)?))
-            })
+        let (values, columns) = self.ask_model(py, threads, |model| {
+            memory.hold(rows.samples(), model.rule().units())?;
+            let whole = *model.encoding() == Encoding::Layer && model.rule().is_sequential();
+            rows.map(if whole { rows.samples() } else { PORTION }, |rows| Ok(model.transform(rows)?))
         })?;
         array(py, values, columns)
     }
@@ -166,38 +150,38 @@ impl Layer {
     /// Values per sample that the layer takes.
     #[getter]
     fn inputs(&self, py: Python<'_>) -> PyResult<usize> {
-        self.asked(py, |rule| Ok(rule.inputs()))
+        self.ask_rule(py, |rule| Ok(rule.inputs()))
     }
 
     /// Values per sample that the layer gives.
     #[getter]
     fn units(&self, py: Python<'_>) -> PyResult<usize> {
-        self.asked(py, |rule| Ok(rule.units()))
+        self.ask_rule(py, |rule| Ok(rule.units()))
     }
 
     /// The name of the rule.
     #[getter]
     fn rule(&self, py: Python<'_>) -> PyResult<&'static str> {
-        self.asked(py, |rule| Ok(rule.name()))
+        self.ask_rule(py, |rule| Ok(rule.name()))
     }
 
     /// The rule's config, in JSON.
     #[getter]
     fn config(&self, py: Python<'_>) -> PyResult<String> {
-        self.asked(py, |rule| Ok(rule.config().to_string()))
+        self.ask_rule(py, |rule| Ok(rule.config().to_string()))
     }
 
     /// A copy of the weights, `(units, inputs)`.
     #[getter]
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let (values, columns) = self.asked(py, |rule| matrix(&rule.weights()?))?;
+        let (values, columns) = self.ask_rule(py, |rule| matrix(&rule.weights()?))?;
         array(py, values, columns)
     }
 
     /// Copies of all that the rule has learned, by name, each brought to two dimensions.
     #[getter]
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyArray2<f32>>)>> {
-        let state = self.asked(py, |rule| {
+        let state = self.ask_rule(py, |rule| {
             rule.state()?
                 .into_iter()
                 .map(|(name, tensor)| Ok((name, matrix(&tensor)?)))
@@ -208,14 +192,13 @@ impl Layer {
 
     /// Writes a model that this package and the programs of Rust load.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        detached(py, None, |_| self.with_model(|model| Ok(model.save(&path)?)))
+        self.ask_model(py, None, |model| Ok(model.save(&path)?))
     }
 
     /// The bytes of what [`save`](Self::save) writes.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = detached(py, None, |_| {
-            self.with_model(|model| model.checkpoint()?.to_bytes().map_err(anyhow::Error::msg))
-        })?;
+        let bytes =
+            self.ask_model(py, None, |model| model.checkpoint()?.to_bytes().map_err(anyhow::Error::msg))?;
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -263,7 +246,7 @@ impl Layer {
 impl Layer {
     fn of(model: Model, device: Device, bits: Option<Bits>) -> Self {
         let encoding = model.encoding().clone();
-        Self { part: RwLock::new(Part::Answering(Box::new(model))), encoding, device, bits }
+        Self { stage: RwLock::new(Stage::Answering(Box::new(model))), encoding, device, bits }
     }
 
     /// The model of `rule`, whose features are scaled by the samples that `scaled_by` gives.
@@ -272,7 +255,7 @@ impl Layer {
         rule: Box<dyn LearningRule>,
         scaled_by: &dyn Fn() -> Result<Tensor>,
         training: Option<Training>,
-    ) -> Result<Part> {
+    ) -> Result<Stage> {
         let mut model = Model::new(rule)?.with_preprocess(Preprocess::None);
         if self.encoding != Encoding::Layer {
             model = model.with_encoding(self.encoding.clone(), &scaled_by()?)?;
@@ -284,100 +267,73 @@ impl Layer {
             // A file keeps the scale of the features as f32: before it is saved it answers as afterwards.
             model = Model::from_checkpoint(&model.checkpoint()?, &Registry::builtin())?;
         }
-        Ok(Part::Answering(Box::new(model)))
+        Ok(Stage::Answering(Box::new(model)))
     }
 
-    /// Asks the model, which is made first where the layer has learned since.
-    fn with_model<T>(&self, ask: impl FnOnce(&Model) -> Result<T>) -> Result<T> {
-        let part = self.part.read().map_err(|_| broken())?;
-        if let Part::Answering(model) = &*part {
-            return ask(model);
-        }
-        drop(part);
-        let mut part = self.part.write().map_err(|_| broken())?;
-        match std::mem::replace(&mut *part, Part::Broken) {
-            Part::Learning { rule, last, .. } => {
-                let last = || last.clone().context("the layer has seen no sample to scale its features by");
-                *part = self.answering(rule, &last, None)?;
-            }
-            other => *part = other,
-        }
-        match &*part {
-            Part::Answering(model) => ask(model),
-            _ => Err(broken()),
-        }
+    /// Does `work` alone with the layer.
+    fn exclusive<T: Send>(
+        &self,
+        py: Python<'_>,
+        threads: Option<usize>,
+        work: impl FnOnce(&mut Stage, &Stop) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            let mut stage = self.stage.write().unwrap_or_else(PoisonError::into_inner);
+            let stage = &mut *stage;
+            on_threads(threads, |stop| work(stage, stop))
+        })
     }
 
-    /// Asks the rule.
-    fn asked<T: Send>(
+    /// Asks the rule, while others may ask.
+    fn ask_rule<T: Send>(
         &self,
         py: Python<'_>,
         ask: impl FnOnce(&dyn LearningRule) -> Result<T> + Send,
     ) -> PyResult<T> {
-        detached(py, None, |_| {
-            let part: RwLockReadGuard<'_, Part> = self.part.read().map_err(|_| broken())?;
-            match &*part {
-                Part::Learning { rule, .. } => ask(&**rule),
-                Part::Answering(model) => ask(model.rule()),
-                Part::Broken => Err(broken()),
+        py.detach(|| {
+            let stage = self.stage.read().unwrap_or_else(PoisonError::into_inner);
+            let stage = &*stage;
+            on_threads(None, |_| match stage {
+                Stage::Learning { rule, .. } => ask(&**rule),
+                Stage::Answering(model) => ask(model.rule()),
+                Stage::Broken => Err(broken()),
+            })
+        })
+    }
+
+    /// Asks the model, while others may ask. Where the layer has learned since, the model is made first.
+    fn ask_model<T: Send>(
+        &self,
+        py: Python<'_>,
+        threads: Option<usize>,
+        ask: impl FnOnce(&Model) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        let asked = py.detach(|| {
+            let stage = self.stage.read().unwrap_or_else(PoisonError::into_inner);
+            match &*stage {
+                Stage::Answering(model) => Ok(on_threads(threads, |_| ask(model))),
+                _ => Err(ask),
+            }
+        });
+        let ask = match asked {
+            Ok(answer) => return answer,
+            Err(ask) => ask,
+        };
+        self.exclusive(py, threads, |stage, _| {
+            match std::mem::replace(stage, Stage::Broken) {
+                Stage::Learning { rule, last, .. } => {
+                    let last =
+                        || last.clone().context("the layer has seen no sample to scale its features by");
+                    *stage = self.answering(rule, &last, None)?;
+                }
+                other => *stage = other,
+            }
+            match stage {
+                Stage::Answering(model) => ask(model),
+                _ => Err(broken()),
             }
         })
     }
-}
-
-fn learn(
-    fit: &mut Fit,
-    rule: &mut dyn LearningRule,
-    rows: &Rows<'_>,
-    verbose: bool,
-    stop: &Stop,
-) -> Result<()> {
-    let (epochs, steps) = (fit.config().epochs, rows.samples() / fit.config().batch_size.max(1));
-    let bar = verbose.then(|| Progress::new(false).learning(rule.name(), (steps * epochs, epochs), 0));
-    let mut watch = Watch { bar, stop };
-    let learned = fit.run(rule, rows, &mut [&mut watch]);
-    if let Some(bar) = &watch.bar {
-        bar.finish();
-    }
-    Ok(learned?)
-}
-
-/// Shows how far a training has come, and ends it when it is to end.
-struct Watch<'w> {
-    bar: Option<LearningBar>,
-    stop: &'w Stop,
-}
-
-impl<'e> hebbian_training::Observer<Event<'e, dyn LearningRule>> for Watch<'_> {
-    fn observe(&mut self, event: &Event<'e, dyn LearningRule>) -> candle_core::Result<()> {
-        if let Some(bar) = &mut self.bar {
-            match event.epoch_report() {
-                Some(report) => bar.epoch(event.fit.epoch(), event.rule.learning_rate(), report),
-                None => bar.step(),
-            }
-        }
-        self.stop.check()
-    }
-}
-
-/// One step, and what was seen in it.
-fn step(rule: &mut dyn LearningRule, rows: &Rows<'_>, begin: Begin) -> Result<Tensor> {
-    let batch = rows.range(0, rows.samples())?;
-    if let Begin::Done = begin {
-        rule.learn(&batch)?;
-        return Ok(batch);
-    }
-    let before = rule.state()?;
-    let begun = match begin {
-        Begin::First => rule.prepare(&batch).and_then(|()| rule.begin_epoch(0, &batch)),
-        _ => rule.begin_epoch(0, &batch).and_then(|()| rule.restore(before.clone())),
-    };
-    rule.set_rate_scale(1.0);
-    if let Err(error) = begun.and_then(|()| rule.learn(&batch)) {
-        rule.restore(before)?;
-        return Err(error.into());
-    }
-    Ok(batch)
 }
 
 fn powers(keywords: &Bound<'_, PyAny>) -> Result<Encoding> {
@@ -395,33 +351,6 @@ fn bits(binarize: &Bound<'_, PyAny>) -> Result<Bits> {
     }
 }
 
-/// The device called so.
-pub fn open(device: &str) -> PyResult<Device> {
-    let choice: DeviceChoice = device.parse().map_err(|allowed: String| {
-        exception(anyhow::anyhow!("device = {device:?} is not allowed: {allowed}"))
-    })?;
-    choice.open().map_err(|error| {
-        exception(anyhow::anyhow!("{}", format!("{error:#}").replace("--device ", "device ")))
-    })
-}
-
 fn broken() -> anyhow::Error {
     anyhow::anyhow!("the layer was left in the middle of a step that failed; fit it again")
-}
-
-/// The values of `tensor`, and its columns: `(n)` becomes `(1, n)`, more dimensions than two become rows of the first.
-fn matrix(tensor: &Tensor) -> Result<(Vec<f32>, usize)> {
-    let tensor = tensor.to_dtype(candle_core::DType::F32)?.to_device(&Device::Cpu)?;
-    let columns = match tensor.dims() {
-        [] => 1,
-        [columns] => *columns,
-        [_, below @ ..] => below.iter().product(),
-    };
-    Ok((tensor.flatten_all()?.to_vec1()?, columns))
-}
-
-/// An array of `values` in so many `columns`, which takes their memory over.
-pub fn array<'py>(py: Python<'py>, values: Vec<f32>, columns: usize) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let rows = values.len().checked_div(columns).unwrap_or(0);
-    numpy::PyArray1::from_vec(py, values).reshape((rows, columns))
 }

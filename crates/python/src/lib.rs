@@ -2,14 +2,17 @@
 //! `python/hebbian`, is what people see of it.
 #![forbid(unsafe_code)]
 
+mod arrays;
+mod devices;
 mod digits;
 mod failure;
 mod layer;
+mod learning;
 mod memory;
 mod model;
 mod parameters;
-mod recipe;
 mod rows;
+mod spec;
 mod supervised;
 mod values;
 mod work;

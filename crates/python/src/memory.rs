@@ -22,10 +22,19 @@ impl Memory {
         Self(size.unwrap_or(1 << 40))
     }
 
-    /// Refuses `rows` of so many f32 `columns` that have no room.
+    /// Refuses a layer, or a batch of one, of `rows` times so many `columns` that has no room.
     pub fn allow(self, rows: usize, columns: usize) -> Result<()> {
+        self.has(rows, columns, COPIES)
+    }
+
+    /// Refuses an array of `rows` times so many `columns` that has no room.
+    pub fn hold(self, rows: usize, columns: usize) -> Result<()> {
+        self.has(rows, columns, 1)
+    }
+
+    fn has(self, rows: usize, columns: usize, copies: u64) -> Result<()> {
         let values = (rows as u64).saturating_mul(columns as u64);
-        let bytes = values.saturating_mul(4 * COPIES);
+        let bytes = values.saturating_mul(4 * copies);
         if bytes <= self.0 {
             return Ok(());
         }

@@ -11,8 +11,9 @@ use numpy::{Element, PyArray1, PyArray2, PyReadonlyArray2, PyUntypedArrayMethods
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::arrays::{array, matrix};
+use crate::devices::open;
 use crate::failure::exception;
-use crate::layer::{array, open};
 use crate::work::detached;
 
 /// Images answered at once, as the programs of Rust do.
@@ -93,7 +94,10 @@ impl SavedModel {
         let images = self.read(py, images, invert)?;
         let classes = detached(py, threads, |_| {
             let mut classes = Vec::new();
-            portions(&images, |portion| Ok(classes.extend(self.model.predict(portion)?)))?;
+            portions(&images, |portion| {
+                classes.extend(self.model.predict(portion)?);
+                Ok(())
+            })?;
             Ok(classes)
         })?;
         Ok(PyArray1::from_vec(py, classes))
@@ -133,7 +137,7 @@ impl SavedModel {
     /// A copy of the layer's weights, `(units, inputs)`.
     #[getter]
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let (values, columns) = detached(py, None, |_| flat(&self.model.rule().weights()?))?;
+        let (values, columns) = detached(py, None, |_| matrix(&self.model.rule().weights()?))?;
         array(py, values, columns)
     }
 
@@ -168,11 +172,11 @@ impl SavedModel {
         let images = self.read(py, images, invert)?;
         let (values, columns) = detached(py, threads, |_| {
             if self.model.rule().is_sequential() {
-                return flat(&answer(&self.model, &images)?);
+                return matrix(&answer(&self.model, &images)?);
             }
             let (mut all, mut columns) = (Vec::new(), 0);
             portions(&images, |portion| {
-                let (values, width) = flat(&answer(&self.model, portion)?)?;
+                let (values, width) = matrix(&answer(&self.model, portion)?)?;
                 columns = width;
                 all.extend(values);
                 Ok(())
@@ -212,9 +216,4 @@ fn portions(images: &Tensor, mut answer: impl FnMut(&Tensor) -> Result<()>) -> R
     let count = images.dim(0)?;
     let mut starts = (0..count).step_by(PORTION);
     starts.try_for_each(|start| answer(&images.narrow(0, start, PORTION.min(count - start))?))
-}
-
-fn flat(tensor: &Tensor) -> Result<(Vec<f32>, usize)> {
-    let columns = tensor.dim(1)?;
-    Ok((tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?, columns))
 }

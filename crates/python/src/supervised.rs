@@ -7,8 +7,9 @@ use hebbian_experiment::Progress;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
+use crate::arrays::array;
+use crate::devices::open;
 use crate::failure::exception;
-use crate::layer::{array, open};
 use crate::memory::Memory;
 use crate::rows::Rows;
 use crate::values::{config, json};
@@ -40,7 +41,7 @@ pub fn train_readout<'py>(
     let (weight, bias) = detached(py, threads, |stop| {
         let config: DescentConfig = config(keywords.as_object().context("the settings of a descent")?)?;
         memory.allow(rows.inputs(), classes)?;
-        memory.allow(rows.samples(), rows.inputs().max(classes))?;
+        memory.hold(rows.samples(), rows.inputs().max(classes))?;
         let examples = labeled(&rows, labels, &device)?;
         let readout = SoftmaxRegression::new(rows.inputs(), classes, &device)?;
         let bar = Progress::new(!verbose).bar("readout", config.epochs, 0);

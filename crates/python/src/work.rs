@@ -29,31 +29,40 @@ impl Stop {
     }
 }
 
-/// Does `work` on so many `threads`, all cores if none are named, while other Python threads run. A panic becomes a
-/// `RuntimeError`, an interruption what its handler raised.
+/// Does `work` on so many `threads`, all cores if none are named, while other Python threads run: see [`on_threads`].
 pub fn detached<T: Send>(
     py: Python<'_>,
+    threads: Option<usize>,
+    work: impl FnOnce(&Stop) -> Result<T> + Send,
+) -> PyResult<T> {
+    py.detach(|| on_threads(threads, work))
+}
+
+/// Does `work` on so many `threads`, all cores if none are named. A panic becomes a `RuntimeError`, an interruption what
+/// its handler raised. To be called without the interpreter's lock.
+///
+/// `work` must not wait for a lock that other work may hold: while one of our threads waits for its share of other work, it
+/// may take up this. Locks are for the thread that calls.
+pub fn on_threads<T: Send>(
     threads: Option<usize>,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
 ) -> PyResult<T> {
     let pool = pool(threads)?;
     let stop = Stop(AtomicBool::new(false));
     let (mut done, mut raised) = (None, None);
-    py.detach(|| {
-        pool.in_place_scope(|scope| {
-            let (end, ended) = channel::<()>();
-            let (stop, done) = (&stop, &mut done);
-            scope.spawn(move |_| {
-                *done = Some(catch_unwind(AssertUnwindSafe(|| work(stop))));
-                drop(end);
-            });
-            while ended.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-                if let Err(signal) = Python::attach(|py| py.check_signals()) {
-                    stop.0.store(true, Ordering::Relaxed);
-                    raised = Some(signal);
-                }
-            }
+    pool.in_place_scope(|scope| {
+        let (end, ended) = channel::<()>();
+        let (stop, done) = (&stop, &mut done);
+        scope.spawn(move |_| {
+            *done = Some(catch_unwind(AssertUnwindSafe(|| work(stop))));
+            drop(end);
         });
+        while ended.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+            if let Err(signal) = Python::attach(|py| py.check_signals()) {
+                stop.0.store(true, Ordering::Relaxed);
+                raised = Some(signal);
+            }
+        }
     });
     match (raised, done) {
         (Some(signal), _) => Err(signal),

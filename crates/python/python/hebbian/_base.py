@@ -28,7 +28,7 @@ class FixedLayer(BaseEstimator):
 
     _rule: ClassVar[str]
 
-    def _recipe(self) -> dict[str, Any]:
+    def _spec(self) -> dict[str, Any]:
         keywords = {name: plain(value) for name, value in self.get_params(deep=False).items() if value is not None}
         return {"rule": self._rule, "keywords": keywords}
 
@@ -166,7 +166,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             check_non_negative(X, type(self).__name__)
         return X
 
-    def _recipe(self) -> dict[str, Any]:
+    def _spec(self) -> dict[str, Any]:
         """What the layer is made of."""
         parameters = self.get_params(deep=False)
         own = {
@@ -195,8 +195,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if not isinstance(self.device, str):
             raise ValueError(f"device = {self.device!r} is not allowed: text")
         binarize = plain(getattr(self, "binarize", None))
-        recipe, encoding = self._recipe(), self._encoding()
-        return Layer(recipe, inputs, number, device=self.device, encoding=encoding, binarize=binarize)
+        spec, encoding = self._spec(), self._encoding()
+        return Layer(spec, inputs, number, device=self.device, encoding=encoding, binarize=binarize)
 
     def _fit_options(self, samples: int) -> dict[str, Any]:
         options = {name: plain(getattr(self, name)) for name in FIT}

@@ -11,10 +11,10 @@ from hebbian._settings import plain
 class ConvolutionBase(Learner):
     """A rule on patches of images."""
 
-    def _recipe(self) -> dict[str, Any]:
+    def _spec(self) -> dict[str, Any]:
         names = ("kernel", "input", "stride", "padding", "patches")
         keywords = {name: plain(getattr(self, name)) for name in names}
-        return {"rule": self._rule, "keywords": keywords, "layers": [_recipe_of(self._filters(), "rule")]}
+        return {"rule": self._rule, "keywords": keywords, "layers": [_spec_of(self._filters(), "rule")]}
 
     def _filters(self) -> Any:
         from hebbian import SoftHebb
@@ -31,10 +31,10 @@ class ConvolutionBase(Learner):
 class StackBase(Learner):
     """Layers on top of each other."""
 
-    def _recipe(self) -> dict[str, Any]:
+    def _spec(self) -> dict[str, Any]:
         if not isinstance(self.layers, (list, tuple)):
             raise ValueError(f"layers = {self.layers!r} is not allowed: a list of layers")
-        layers = [_recipe_of(layer, f"layers[{place}]") for place, layer in enumerate(self.layers)]
+        layers = [_spec_of(layer, f"layers[{place}]") for place, layer in enumerate(self.layers)]
         return {"rule": self._rule, "keywords": {"greedy_epochs": plain(self.greedy_epochs)}, "layers": layers}
 
     @classmethod
@@ -45,10 +45,10 @@ class StackBase(Learner):
         return {"layers": layers, "greedy_epochs": greedy}
 
 
-def _recipe_of(layer: Any, name: str) -> dict[str, Any]:
+def _spec_of(layer: Any, name: str) -> dict[str, Any]:
     if not isinstance(layer, (Learner, FixedLayer)):
         raise ValueError(f"{name} = {layer!r} is not allowed: a layer of hebbian")
-    return layer._recipe()
+    return layer._spec()
 
 
 def _size_of(image: dict[str, int]) -> tuple[int, int, int]:

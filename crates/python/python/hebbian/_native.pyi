@@ -11,7 +11,7 @@ _Images = Union[NDArray[np.uint8], _Floats, Sequence[_Path]]
 class Layer:
     def __new__(
         cls,
-        recipe: Any,
+        spec: Any,
         inputs: int,
         seed: int,
         *,

@@ -18,73 +18,68 @@ use serde_json::{Map, Value, json};
 use crate::memory::Memory;
 use crate::values::config;
 
-/// What all layers of a recipe are made with.
-pub struct Kitchen<'k> {
+/// What the layers of a spec are built with.
+pub struct Builder<'b> {
     /// Draws what is random.
     pub generator: Generator,
     /// Where the layers lie.
-    pub device: &'k Device,
+    pub device: &'b Device,
     /// What the machine has room for.
     pub memory: Memory,
 }
 
 /// A layer, and the images that it gives, where it gives images.
-struct Made {
+struct Built {
     rule: Box<dyn LearningRule>,
     images: Option<ImageSize>,
 }
 
-/// The layer that `recipe` says, for so many `inputs` per sample.
-pub fn make(recipe: &Value, inputs: usize, kitchen: &mut Kitchen<'_>) -> Result<Box<dyn LearningRule>> {
-    Ok(layer(recipe, inputs, None, kitchen)?.rule)
+/// The layer that `spec` says, for so many `inputs` per sample.
+pub fn build(spec: &Value, inputs: usize, builder: &mut Builder<'_>) -> Result<Box<dyn LearningRule>> {
+    Ok(layer(spec, inputs, None, builder)?.rule)
 }
 
-/// The name of the rule of `recipe`.
-pub fn name(recipe: &Value) -> Result<&str> {
-    recipe["rule"].as_str().context("a layer needs a rule")
+/// The name of the rule of `spec`.
+pub fn name(spec: &Value) -> Result<&str> {
+    spec["rule"].as_str().context("a layer needs a rule")
 }
 
-fn layer(
-    recipe: &Value,
-    inputs: usize,
-    images: Option<ImageSize>,
-    kitchen: &mut Kitchen<'_>,
-) -> Result<Made> {
-    let (name, none) = (name(recipe)?, Map::new());
-    let keywords = recipe["keywords"].as_object().unwrap_or(&none);
-    let layers = recipe["layers"].as_array().map_or(&[][..], Vec::as_slice);
+fn layer(spec: &Value, inputs: usize, images: Option<ImageSize>, builder: &mut Builder<'_>) -> Result<Built> {
+    let (name, none) = (name(spec)?, Map::new());
+    let keywords = spec["keywords"].as_object().unwrap_or(&none);
+    let layers = spec["layers"].as_array().map_or(&[][..], Vec::as_slice);
     if LEARNING_RULES.contains(&name) {
-        let made = with_rule(name, Create { keywords, inputs, kitchen });
-        return Ok(Made { rule: made.context("a rule")??, images: None });
+        let built = with_rule(name, Create { keywords, inputs, builder });
+        return Ok(Built { rule: built.context("a rule")??, images: None });
     }
     let images = size(&keywords.get("input").cloned().unwrap_or_default(), inputs, images)?;
     match (name, layers) {
-        (<Stack as Composite>::NAME, layers) => stack(keywords, layers, inputs, images, kitchen),
-        (<Convolution as Composite>::NAME, [filters]) => convolution(keywords, filters, images, kitchen),
-        (_, []) => fixed(name, keywords, images, kitchen),
+        (<Stack as Composite>::NAME, layers) => stack(keywords, layers, inputs, images, builder),
+        (<Convolution as Composite>::NAME, [filters]) => convolution(keywords, filters, images, builder),
+        (_, []) => fixed(name, keywords, images, builder),
         _ => bail!("the layer `{name}` is not made of others like this"),
     }
 }
 
 /// Makes a rule of which only the name is known.
-struct Create<'c, 'k> {
+struct Create<'c, 'b> {
     keywords: &'c Map<String, Value>,
     inputs: usize,
-    kitchen: &'c mut Kitchen<'k>,
+    builder: &'c mut Builder<'b>,
 }
 
 impl WithRule for Create<'_, '_> {
     type Output = Result<Box<dyn LearningRule>>;
 
     fn with<R: Rule<Config: Clone + Default>>(self) -> Self::Output {
-        let Self { keywords, inputs, kitchen } = self;
+        let Self { keywords, inputs, builder } = self;
         let config: R::Config = config(keywords)?;
         let written = json!(config);
         let units = written["units"].as_u64().context("units")? as usize;
         // The units of this one have weights among themselves too.
         let among = if R::NAME == Foldiak::NAME { units } else { 0 };
-        kitchen.memory.allow(units, inputs.max(among))?;
-        Ok(Box::new(R::new(config, inputs, &mut kitchen.generator, kitchen.device)?))
+        builder.memory.allow(units, inputs.max(among))?;
+        Ok(Box::new(R::new(config, inputs, &mut builder.generator, builder.device)?))
     }
 }
 
@@ -93,54 +88,54 @@ fn stack(
     layers: &[Value],
     inputs: usize,
     images: ImageSize,
-    kitchen: &mut Kitchen<'_>,
-) -> Result<Made> {
+    builder: &mut Builder<'_>,
+) -> Result<Built> {
     ensure!(!layers.is_empty(), "layers = [] is not allowed: at least one layer");
     let (mut rules, mut seen) = (Vec::<Box<dyn LearningRule>>::new(), Some(images));
-    for (place, recipe) in layers.iter().enumerate() {
+    for (place, spec) in layers.iter().enumerate() {
         let inputs = rules.last().map_or(inputs, |below| below.units());
-        let made = layer(recipe, inputs, seen, kitchen).with_context(|| format!("layer {place}"))?;
-        rules.push(made.rule);
-        seen = made.images;
+        let built = layer(spec, inputs, seen, builder).with_context(|| format!("layer {place}"))?;
+        rules.push(built.rule);
+        seen = built.images;
     }
     let epochs = keywords.get("greedy_epochs").and_then(Value::as_array).cloned().unwrap_or_default();
     let epochs = epochs.iter().map(|number| number.as_u64().map(|number| number as usize));
     let epochs = epochs.collect::<Option<Vec<usize>>>().context("greedy_epochs: whole numbers only")?;
     let learning = if epochs.is_empty() { Learning::Online } else { Learning::Greedy(epochs) };
-    Ok(Made { rule: Box::new(Stack::new(rules, learning)?), images: seen })
+    Ok(Built { rule: Box::new(Stack::new(rules, learning)?), images: seen })
 }
 
 fn convolution(
     keywords: &Map<String, Value>,
     filters: &Value,
     images: ImageSize,
-    kitchen: &mut Kitchen<'_>,
-) -> Result<Made> {
+    builder: &mut Builder<'_>,
+) -> Result<Built> {
     let mut written = json!(ConvolutionConfig::new(images, 1));
     for (name, value) in keywords.iter().filter(|(name, _)| *name != "input") {
         ensure!(written.get(name).is_some(), "there is no parameter {name}");
         written[name] = value.clone();
     }
     let config: ConvolutionConfig = serde_json::from_value(written)?;
-    let filters = layer(filters, config.patch_values(), None, kitchen)?.rule;
+    let filters = layer(filters, config.patch_values(), None, builder)?.rule;
     let layer = Convolution::new(filters, config)?;
     let output = layer.output();
-    kitchen.memory.allow(output.channels, output.positions())?;
-    Ok(Made { rule: Box::new(layer), images: Some(output) })
+    builder.memory.allow(output.channels, output.positions())?;
+    Ok(Built { rule: Box::new(layer), images: Some(output) })
 }
 
 fn fixed(
     name: &str,
     keywords: &Map<String, Value>,
     images: ImageSize,
-    kitchen: &mut Kitchen<'_>,
-) -> Result<Made> {
+    builder: &mut Builder<'_>,
+) -> Result<Built> {
     let mut written = Value::Object(keywords.clone());
     written["input"] = json!(images);
     let (registry, inputs) = (Registry::builtin(), images.values());
-    let rule = registry.create(name, &written, inputs, &mut kitchen.generator, kitchen.device)?;
+    let rule = registry.create(name, &written, inputs, &mut builder.generator, builder.device)?;
     let images = rule.downcast_ref::<Pooling>().map_or(images, |pooling| pooling.output());
-    Ok(Made { rule, images: Some(images) })
+    Ok(Built { rule, images: Some(images) })
 }
 
 /// The images that `inputs` values are: as `given`, `(channels, height, width)`, as the layer `below` gives them, square and
