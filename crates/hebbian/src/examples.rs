@@ -49,3 +49,48 @@ impl Examples for Tensor {
         self.index_select(indices, 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use hebbian_training::Generator;
+
+    use super::*;
+    use crate::{Fit, FitConfig, KrotovHopfield, KrotovHopfieldConfig, LearningRule, Rule};
+
+    /// Rows that lie where candle does not know of them.
+    struct Elsewhere(Vec<Vec<f32>>);
+
+    impl Examples for Elsewhere {
+        fn examples(&self) -> Result<usize> {
+            Ok(self.0.len())
+        }
+
+        fn check(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn first(&self) -> Result<Tensor> {
+            Tensor::new(self.0[..1].to_vec(), &Device::Cpu)
+        }
+
+        fn batch(&self, indices: &Tensor) -> Result<Tensor> {
+            let rows = indices.to_vec1::<u32>()?.into_iter().map(|index| self.0[index as usize].clone());
+            Tensor::new(rows.collect::<Vec<_>>(), &Device::Cpu)
+        }
+    }
+
+    #[test]
+    fn a_rule_learns_the_same_from_a_tensor_and_from_rows_that_lie_elsewhere() -> Result<()> {
+        let inputs = Generator::new(0, "inputs").uniform((55, 5), 0.0, 1.0, &Device::Cpu)?;
+        let elsewhere = Elsewhere(inputs.to_vec2()?);
+        let config = KrotovHopfieldConfig { units: 8, k: 2, ..Default::default() };
+        let rule = || KrotovHopfield::new(config.clone(), 5, &mut Generator::new(0, "weights"), &Device::Cpu);
+        let (mut from_tensor, mut from_elsewhere) = (rule()?, rule()?);
+        let fit = FitConfig { epochs: 2, batch_size: 10, ..Default::default() };
+        Fit::new(fit.clone(), 0)?.run(&mut from_tensor, &inputs, &mut [])?;
+        Fit::new(fit, 0)?.run(&mut from_elsewhere, &elsewhere, &mut [])?;
+        assert_eq!(from_tensor.weights()?.to_vec2::<f32>()?, from_elsewhere.weights()?.to_vec2::<f32>()?);
+        Ok(())
+    }
+}

@@ -1,6 +1,5 @@
 """A learned layer in front of a classifier of PyTorch."""
 
-import numpy as np
 import torch
 from torch import nn
 

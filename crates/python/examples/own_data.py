@@ -1,6 +1,6 @@
 """One's own images: a folder per class, two layers, and a model that is kept.
 
-    python own_data.py DIR       # DIR/CLASS/*.png, all of one size
+python own_data.py DIR       # DIR/CLASS/*.png, all of one size
 """
 
 import sys

@@ -79,8 +79,16 @@ def test_what_is_saved_comes_back_with_its_parameters(estimator, tmp_path):
     fitted.save(tmp_path / "layer.safetensors")
     loaded = hebbian.load(tmp_path / "layer.safetensors")
     assert type(loaded) is type(fitted) and loaded.n_features_in_ == 36
-    own = [name for name in fitted.get_params(deep=False) if name not in ("epochs", "batch_size", "random_state", "binarize")]
-    assert all(repr(getattr(loaded, name)) == repr(getattr(fitted, name)) for name in own if name not in ("rule", "layers", "in_order", "input"))
+    own = [
+        name
+        for name in fitted.get_params(deep=False)
+        if name not in ("epochs", "batch_size", "random_state", "binarize")
+    ]
+    assert all(
+        repr(getattr(loaded, name)) == repr(getattr(fitted, name))
+        for name in own
+        if name not in ("rule", "layers", "in_order", "input")
+    )
     samples = X if estimator.get_params().get("binarize") is None else (X >= X.mean(axis=1, keepdims=True))
     assert np.array_equal(loaded.transform(samples), fitted.transform(X))
     assert np.array_equal(type(fitted).load(tmp_path / "layer.safetensors").weights_, fitted.weights_)

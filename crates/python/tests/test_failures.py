@@ -33,7 +33,9 @@ VALUES = st.one_of(
     st.integers(-3, 12),
     st.sampled_from([-(2**70), -1, 2**31, 2**63, 2**64, 10**12, 10**30]),
     st.floats(),
-    st.sampled_from(["none", "set", "linear", "staircase:0:0", "halving:0.5", "neighborhood", "one-shot", "below-best", ""]),
+    st.sampled_from(
+        ["none", "set", "linear", "staircase:0:0", "halving:0.5", "neighborhood", "one-shot", "below-best", ""]
+    ),
     st.tuples(st.integers(-1, 9), st.integers(0, 9)),
     st.lists(st.integers(0, 3), max_size=3),
     st.just(np.float32(0.5)),

@@ -215,7 +215,9 @@ def test_a_model_answers_as_the_programs_do_to_the_bit(tmp_path):
         assert list(model.predict(given)) == named
         assert np.abs(100 * model.predict_proba(given).max(axis=1) - percent).max() <= 0.0501
     written = tmp_path / "features.npy"
-    subprocess.run([program("transform"), "--checkpoint", trained, *paths, "--out", written], check=True, capture_output=True)
+    subprocess.run(
+        [program("transform"), "--checkpoint", trained, *paths, "--out", written], check=True, capture_output=True
+    )
     assert np.array_equal(model.transform(images), np.load(written))
 
 

@@ -45,14 +45,26 @@ LEARNERS = [
 #: Class, name, what it does.
 FIXED = [
     ("Standardize", "standardize", "Brings each channel of images to mean 0 and variance 1; the running means learn."),
-    ("Triangle", "triangle", "What of each response is above the mean over the channels at its place, raised to a power."),
+    (
+        "Triangle",
+        "triangle",
+        "What of each response is above the mean over the channels at its place, raised to a power.",
+    ),
     ("Pooling", "pooling", "The largest or the mean response of each neighborhood of images."),
     ("Power", "power", "Each value of images raised to a power, with its sign."),
 ]
 
 
 def parameter(name: str, kind: str, default: Any, text: str) -> dict[str, Any]:
-    return {"name": name, "type": kind, "default": default, "description": text, "optional": True, "allowed": "", "only": []}
+    return {
+        "name": name,
+        "type": kind,
+        "default": default,
+        "description": text,
+        "optional": True,
+        "allowed": "",
+        "only": [],
+    }
 
 
 RANDOM_STATE = parameter(
@@ -63,9 +75,14 @@ RANDOM_STATE = parameter(
 )
 VERBOSE = parameter("verbose", "bool", False, "Whether a progress bar is shown.")
 DEVICE = parameter(
-    "device", "str", "cpu", "Where to compute: auto, cpu, cuda, cuda:N or metal, as far as the package was built for them."
+    "device",
+    "str",
+    "cpu",
+    "Where to compute: auto, cpu, cuda, cuda:N or metal, as far as the package was built for them.",
 )
-N_JOBS = parameter("n_jobs", "int or None", None, "Threads; None and -1 are all cores. The results are the same bits whatever it is.")
+N_JOBS = parameter(
+    "n_jobs", "int or None", None, "Threads; None and -1 are all cores. The results are the same bits whatever it is."
+)
 INPUT = parameter(
     "input",
     "tuple of int or None",
@@ -109,7 +126,11 @@ def text_of(markdown: str) -> str:
     markdown = re.sub(r"\[`([^`\]]+)`\](?:\([^)]*\))?", r"`\1`", markdown)
     markdown = re.sub(r"\[([^\]]+)\]\((https?://[^)]+)\)", r"\1", markdown)
     markdown = re.sub(r"`(?:crate::|\w+Config::)?([\w:]+)`", r"`\1`", markdown)
-    return markdown.replace("\\[", "[").replace("\\]", "]").replace("`docs/cuda.md` says what that does", "see docs/cuda.md")
+    return (
+        markdown.replace("\\[", "[")
+        .replace("\\]", "]")
+        .replace("`docs/cuda.md` says what that does", "see docs/cuda.md")
+    )
 
 
 def head_of(file: str) -> tuple[str, str]:
@@ -153,9 +174,9 @@ def described(one: dict[str, Any]) -> str:
     text = " ".join(text_of(one["description"]).split()).rstrip(".")
     if one["type"] in ("int", "float", "tuple") or one["allowed"].startswith(("constant", "cross")):
         allowed = one["allowed"].replace(" for each of several, with commas between", " each")
-        text += f": {allowed}" if allowed not in ("a number", "a whole number") else ""
-    only = f", only where {' and '.join(one['only'])}" if one["only"] else ""
-    return f"{one['name']} : {kind}{default}\n" + filled(f"{text}{only}.", "    ")
+        text += f". Allowed: {allowed}" if allowed not in ("", "a number", "a whole number") else ""
+    text += f". Only where {' and '.join(one['only'])}" if one["only"] else ""
+    return f"{one['name']} : {kind}{default}\n" + filled(f"{text}.", "    ")
 
 
 def init(parameters: list[dict[str, Any]], positional: int) -> str:
@@ -171,7 +192,13 @@ def init(parameters: list[dict[str, Any]], positional: int) -> str:
 
 
 def class_of(
-    name: str, base: str, attributes: dict[str, str], summary: str, text: str, parameters: list[dict[str, Any]], made: str,
+    name: str,
+    base: str,
+    attributes: dict[str, str],
+    summary: str,
+    text: str,
+    parameters: list[dict[str, Any]],
+    made: str,
     positional: int = 1,
 ) -> str:
     heading = "Parameters\n----------\n" + "\n".join(map(described, parameters))
@@ -235,10 +262,15 @@ def source() -> str:
         summary, text = head_of(file)
         own = parameters(rule) + ([BINARIZE] if rule == "spatial-pooler" else [])
         if powers:
-            features = [{**one, "name": f"encoding_{one['name']}", "only": ["encoding is power"]} for one in parameters("features")]
+            features = [
+                {**one, "name": f"encoding_{one['name']}", "only": ["encoding is power"]}
+                for one in parameters("features")
+            ]
             own += [ENCODING, *features]
         if rule == "invariance":
-            own_learning = [{**one, "default": {"epochs": 1, "in_order": True}.get(one["name"], one["default"])} for one in learning]
+            own_learning = [
+                {**one, "default": {"epochs": 1, "in_order": True}.get(one["name"], one["default"])} for one in learning
+            ]
         else:
             own_learning = learning
         attributes = {"_rule": f'"{rule}"'} | ({"_positive": "True"} if positive else {})
@@ -248,42 +280,93 @@ def source() -> str:
         text = "For the layers of a `Stack`; it has nothing to fit by itself."
         own = sorted([*parameters(rule), INPUT], key=lambda one: one["optional"])
         classes.append(class_of(name, "FixedLayer", {"_rule": f'"{rule}"'}, summary, text, own, ""))
-    filters = parameter("rule", "object or None", None, "The rule that sees patches, an estimator of this package; None is `SoftHebb()`")
+    filters = parameter(
+        "rule", "object or None", None, "The rule that sees patches, an estimator of this package; None is `SoftHebb()`"
+    )
     filters = {**filters, "description": filters["description"] + ". How it learns by itself does not count."}
-    windows = sorted([filters, *parameters("convolution"), INPUT], key=lambda one: one["name"] not in ("rule", "kernel"))
+    windows = sorted(
+        [filters, *parameters("convolution"), INPUT], key=lambda one: one["name"] not in ("rule", "kernel")
+    )
     windows.sort(key=lambda one: one["name"] != "rule")
-    windows = [{**one, "optional": True, "default": 1 if one["name"] == "kernel" else one["default"]} for one in windows]
+    windows = [
+        {**one, "optional": True, "default": 1 if one["name"] == "kernel" else one["default"]} for one in windows
+    ]
     classes.append(
         class_of(
-            "Convolution", "ConvolutionBase", {"_rule": '"convolution"'},
+            "Convolution",
+            "ConvolutionBase",
+            {"_rule": '"convolution"'},
             "Any rule on patches of images.",
             "All patches of a batch are the samples of the rule. A sample is an image, its planes one after the other; what is\n"
             "given is a plane per unit, `(n_samples, units * rows * columns)`.",
-            windows + learning, LEARNED.format(shape="units, channels * kernel**2"), positional=2,
+            windows + learning,
+            LEARNED.format(shape="units, channels * kernel**2"),
+            positional=2,
         )
     )
     stacked = [
-        parameter("layers", "list of layers", [], "The layers, the lowest first: estimators of this package, and the layers that have "
-                  "nothing to fit. How they learn by themselves does not count."),
-        parameter("greedy_epochs", "tuple of int", [], "For how many epochs each layer learns, one after the other, a number for each; "
-                  "if none are given, all learn from every batch."),
+        parameter(
+            "layers",
+            "list of layers",
+            [],
+            "The layers, the lowest first: estimators of this package, and the layers that have "
+            "nothing to fit. How they learn by themselves does not count.",
+        ),
+        parameter(
+            "greedy_epochs",
+            "tuple of int",
+            [],
+            "For how many epochs each layer learns, one after the other, a number for each; "
+            "if none are given, all learn from every batch.",
+        ),
     ]
     classes.append(
-        class_of("Stack", "StackBase", {"_rule": '"stack"'}, "Layers on top of each other, each learning from the one below.", "",
-                 stacked + learning, LEARNED.format(shape="units, n_features_in_"))
+        class_of(
+            "Stack",
+            "StackBase",
+            {"_rule": '"stack"'},
+            "Layers on top of each other, each learning from the one below.",
+            "",
+            stacked + learning,
+            LEARNED.format(shape="units, n_features_in_"),
+        )
     )
     descent = parameters("readout")
-    descent[1] = {**descent[1], "description": descent[1]["description"].rstrip(".") + "; all of them where there are fewer"}
+    descent[1] = {
+        **descent[1],
+        "description": descent[1]["description"].rstrip(".") + "; all of them where there are fewer",
+    }
     classes.append(
-        class_of("SoftmaxReadout", "ReadoutBase", {}, "Softmax regression, `z = x w^T + b`, trained with Adam.",
-                 "The samples are copied once while it learns.",
-                 [*descent, RANDOM_STATE, VERBOSE, DEVICE, N_JOBS], READOUT, positional=0)
+        class_of(
+            "SoftmaxReadout",
+            "ReadoutBase",
+            {},
+            "Softmax regression, `z = x w^T + b`, trained with Adam.",
+            "The samples are copied once while it learns.",
+            [*descent, RANDOM_STATE, VERBOSE, DEVICE, N_JOBS],
+            READOUT,
+            positional=0,
+        )
     )
     classes.append(
-        class_of("WinnerTakeAll", "VotesBase", {}, "Each unit of a layer speaks for the class that it wins most; the winner decides.",
-                 "A sample's winner is the unit whose direction it matches best. No gradient is followed.",
-                 [parameter("rule", "object or None", None, "The rule that learns first, an estimator of this package whose units see whole "
-                            "samples; None is `KrotovHopfield()`"), N_JOBS], VOTES)
+        class_of(
+            "WinnerTakeAll",
+            "VotesBase",
+            {},
+            "Each unit of a layer speaks for the class that it wins most; the winner decides.",
+            "A sample's winner is the unit whose direction it matches best. No gradient is followed.",
+            [
+                parameter(
+                    "rule",
+                    "object or None",
+                    None,
+                    "The rule that learns first, an estimator of this package whose units see whole "
+                    "samples; None is `KrotovHopfield()`",
+                ),
+                N_JOBS,
+            ],
+            VOTES,
+        )
     )
     return HEAD + "".join(f"\n\n{one}\n" for one in classes)
 

@@ -224,10 +224,11 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "_layer" in vars(self):
+        written = state.get("_layer")
+        super().__setstate__({name: value for name, value in state.items() if name != "_layer"})
+        if written is not None:
             binarize = plain(getattr(self, "binarize", None))
-            self._layer = Layer.from_bytes(self._layer, device=self.device, binarize=binarize)
+            self._layer = Layer.from_bytes(written, device=self.device, binarize=binarize)
 
 
 def absences(keywords: dict[str, Any]) -> dict[str, Any]:

@@ -55,9 +55,7 @@ class ReadoutBase(Classifier):
         with unchanged_on_failure(self):
             X, numbers_of = self._samples_and_numbers(X, y)
             own = ("random_state", "verbose", "device", "n_jobs")
-            descent = {
-                name: plain(value) for name, value in self.get_params(deep=False).items() if name not in own
-            }
+            descent = {name: plain(value) for name, value in self.get_params(deep=False).items() if name not in own}
             if isinstance(descent["batch_size"], numbers.Integral):
                 descent["batch_size"] = min(descent["batch_size"], X.shape[0])
             self.coef_, self.intercept_ = train_readout(

@@ -30,34 +30,34 @@ class KrotovHopfield(Learner):
     Parameters
     ----------
     units : int, default=2000
-        Number of hidden units: at least 2.
+        Number of hidden units. Allowed: at least 2.
     p : float, default=3.0
-        Lebesgue norm `p` of the weights: a number of at least 1.
+        Lebesgue norm `p` of the weights. Allowed: a number of at least 1.
     k : int, default=7
-        Rank of the repelled unit, at most `units`; the winner has rank 1: at least 2.
+        Rank of the repelled unit, at most `units`; the winner has rank 1. Allowed: at least 2.
     delta : float, default=0.4
-        Anti-Hebbian strength Δ: a number of at least 0.
+        Anti-Hebbian strength Δ. Allowed: a number of at least 0.
     learning_rate : float, default=0.04
-        Largest change of a weight in one step, ε: a number above 0.
+        Largest change of a weight in one step, ε. Allowed: a number above 0.
     init_mean : float, default=0.0
         Mean μ of the normal draws that the weights begin with.
     init_std : float, default=1.0
-        Standard deviation σ of those draws: a number of at least 0.
+        Standard deviation σ of those draws. Allowed: a number of at least 0.
     encoding : {'layer', 'power'}, default="layer"
         What `transform` gives: the product of weights and samples, or rectified powers of the product with samples
         of length 1, which a readout separates better.
     encoding_power : float, default=4.5
-        Exponent `n` of the rectified response: a number above 0, only where encoding is power.
+        Exponent `n` of the rectified response. Allowed: a number above 0. Only where encoding is power.
     encoding_subtract_mean : bool, default=False
-        Whether each input loses its mean before it is brought to unit length, only where encoding is power.
+        Whether each input loses its mean before it is brought to unit length. Only where encoding is power.
     encoding_scale : {'rms', None}, default="rms"
-        What all features are divided by, only where encoding is power.
+        What all features are divided by. Only where encoding is power.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -153,35 +153,36 @@ class CompSpec(Learner):
     Parameters
     ----------
     units : int, default=2000
-        Number of hidden units: at least 1.
+        Number of hidden units. Allowed: at least 1.
     learning_rate : float, default=0.1
-        How far a unit moves towards the mean of what it won, ξ: a number above 0.
+        How far a unit moves towards the mean of what it won, ξ. Allowed: a number above 0.
     specialization_rate : float, default=0.18181818181818182
-        Weight of the newest batch in the specialization average, φ: a number above 0, at most 1.
+        Weight of the newest batch in the specialization average, φ. Allowed: a number above 0, at most 1.
     charge : {'set', None}, default=None
         The repulsion of the charged rule, if any.
     charge_delta : float, default=0.4
-        Strength of the repulsion: a number of at least 0, only where charge is set.
+        Strength of the repulsion. Allowed: a number of at least 0. Only where charge is set.
     charge_k : int, default=3
-        Rank of the repelled unit, at most `units`; the winner has rank 1: at least 2, only where charge is set.
+        Rank of the repelled unit, at most `units`; the winner has rank 1. Allowed: at least 2. Only where charge is
+        set.
     charge_largest_weight : float, default=10.0
-        Once a weight is past this, all rows are brought back to length 1: a number of at least 1, only where charge
-        is set.
+        Once a weight is past this, all rows are brought back to length 1. Allowed: a number of at least 1. Only
+        where charge is set.
     encoding : {'layer', 'power'}, default="layer"
         What `transform` gives: the product of weights and samples, or rectified powers of the product with samples
         of length 1, which a readout separates better.
     encoding_power : float, default=4.5
-        Exponent `n` of the rectified response: a number above 0, only where encoding is power.
+        Exponent `n` of the rectified response. Allowed: a number above 0. Only where encoding is power.
     encoding_subtract_mean : bool, default=False
-        Whether each input loses its mean before it is brought to unit length, only where encoding is power.
+        Whether each input loses its mean before it is brought to unit length. Only where encoding is power.
     encoding_scale : {'rms', None}, default="rms"
-        What all features are divided by, only where encoding is power.
+        What all features are divided by. Only where encoding is power.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -278,27 +279,28 @@ class SoftHebb(Learner):
     Parameters
     ----------
     units : int, default=96
-        Number of units: at least 1.
+        Number of units. Allowed: at least 1.
     inverse_temperature : float, default=1.0
-        Inverse temperature t of the softmax; the larger, the more the winner takes: a number above 0.
+        Inverse temperature t of the softmax; the larger, the more the winner takes. Allowed: a number above 0.
     anti_hebbian : bool, default=True
         Whether all units but the winner are pushed away (soft anti-Hebbian); if not, all are attracted.
     learning_rate : float, default=0.08
-        Rate η of a unit of length 2: a number above 0.
+        Rate η of a unit of length 2. Allowed: a number above 0.
     rate_exponent : float, default=0.5
-        Exponent q with which a unit's rate falls as it comes to length 1; 0 keeps the rate: a number of at least 0.
+        Exponent q with which a unit's rate falls as it comes to length 1; 0 keeps the rate. Allowed: a number of at
+        least 0.
     rectified : bool, default=False
         Whether the units respond with what is above their mean current, while they compete too.
     init : {'normal', 'positive'}, default="normal"
         What the weights begin with.
     init_length : float, default=25.0
-        About what length they begin with; much more than 1: a number above 0.
+        About what length they begin with; much more than 1. Allowed: a number above 0.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -392,30 +394,30 @@ class Foldiak(Learner):
     Parameters
     ----------
     units : int, default=16
-        Number of units: at least 1.
+        Number of units. Allowed: at least 1.
     settling : {'equilibrium', 'one-shot'}, default="equilibrium"
         How the outputs follow from the inputs.
     settling_slope : float, default=10.0
-        Steepness λ of f: a number above 0, only where settling is equilibrium.
+        Steepness λ of f. Allowed: a number above 0. Only where settling is equilibrium.
     settling_time_step : float, default=0.1
-        Length of a step: a number above 0, at most 1, only where settling is equilibrium.
+        Length of a step. Allowed: a number above 0, at most 1. Only where settling is equilibrium.
     settling_iterations : int, default=200
-        The most steps that are made: at least 1, only where settling is equilibrium.
+        The most steps that are made. Allowed: at least 1. Only where settling is equilibrium.
     settling_tolerance : float, default=0.0
-        A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps: a number of at
-        least 0, only where settling is equilibrium.
+        A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps. Allowed: a
+        number of at least 0. Only where settling is equilibrium.
     activity : float, default=0.125
-        The share of patterns that each unit is to fire at, p: a number above 0, below 1.
+        The share of patterns that each unit is to fire at, p. Allowed: a number above 0, below 1.
     inhibition_rate : float, default=0.1
-        How fast the lateral weights learn, α: 0 to 1.
+        How fast the lateral weights learn, α. Allowed: 0 to 1.
     learning_rate : float, default=0.02
-        How fast the weights from the inputs learn, β: a number above 0, at most 1.
+        How fast the weights from the inputs learn, β. Allowed: a number above 0, at most 1.
     threshold_rate : float, default=0.02
-        How fast the thresholds learn, γ: 0 to 1.
+        How fast the thresholds learn, γ. Allowed: 0 to 1.
     init : {'length', 'uniform', 'folded-normal'}, default="length"
         What the weights from the inputs begin with.
     init_scale : float, default=1.0
-        Length, bound or largest entry of them, as `Init` says: a number above 0.
+        Length, bound or largest entry of them, as `Init` says. Allowed: a number above 0.
     init_lateral : float, default=0.0
         The lateral weights begin as |N(0, 1)|, scaled so that the largest is this, its sign included; 0 begins
         without.
@@ -424,13 +426,13 @@ class Foldiak(Learner):
     preset_patterns : int, default=100
         Patterns that the thresholds alone adapt to before learning begins.
     preset_rate : float, default=0.1
-        How fast they adapt to those: 0 to 1.
+        How fast they adapt to those. Allowed: 0 to 1.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -537,27 +539,27 @@ class MultiWinner(Learner):
     Parameters
     ----------
     units : int, default=900
-        Number of units: at least 1.
+        Number of units. Allowed: at least 1.
     winners : int, default=4
-        Units that win a frame, at most `units`: at least 1.
+        Units that win a frame, at most `units`. Allowed: at least 1.
     learning_rate : float, default=0.008
-        How strongly a miss changes the winners, ξ: a number above 0.
+        How strongly a miss changes the winners, ξ. Allowed: a number above 0.
     floor : float, default=1e-10
-        The least that a reconstruction divides by: a number of at least 1.1754943508222875e-38.
+        The least that a reconstruction divides by. Allowed: a number of at least 1.1754943508222875e-38.
     init_max : float, default=0.2
-        The weights begin uniform in 0 to this: a number above 0.
+        The weights begin uniform in 0 to this. Allowed: a number above 0.
     clamp : bool, default=True
         Whether a weight that would become negative becomes 0.
     minibatch : int, default=1
         Frames per step. 1 is the rule itself, which learns each frame before it sees the next. More are an
         approximation for devices on which one step per frame is too short: all frames of a step see the weights
-        that it began with, and what they add is summed; see docs/cuda.md to the results: at least 1.
+        that it began with, and what they add is summed; see docs/cuda.md to the results. Allowed: at least 1.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -648,40 +650,40 @@ class Invariance(Learner):
     Parameters
     ----------
     units : int, default=100
-        Number of units: at least 1.
+        Number of units. Allowed: at least 1.
     average_rate : float, default=0.3333333333333333
-        Weight of the newest frame in the average, α: a number above 0, at most 1.
+        Weight of the newest frame in the average, α. Allowed: a number above 0, at most 1.
     on_rate : float, default=0.05
-        Rate of the synapses whose input is on: a number of at least 0.
+        Rate of the synapses whose input is on. Allowed: a number of at least 0.
     off_rate : float, default=0.0005
-        Rate of the synapses whose input is off: a number of at least 0.
+        Rate of the synapses whose input is off. Allowed: a number of at least 0.
     floor : float, default=1e-10
-        The least that a reconstruction divides by: a number of at least 1.1754943508222875e-38.
+        The least that a reconstruction divides by. Allowed: a number of at least 1.1754943508222875e-38.
     init_max : float, default=0.1
-        The weights begin uniform in 0 to this: a number above 0.
+        The weights begin uniform in 0 to this. Allowed: a number above 0.
     annealed : bool, default=False
         Whether a schedule lowers the two rates. Where they fall, units that have lost their inputs do not come
         back.
     normalization : {'set', None}, default="set"
         How rows are brought back to one size, if they are.
     normalization_every : int, default=2000
-        Frames from one to the next, counted from the first frame of an epoch, after which it happens too: 1 to
-        16777216, only where normalization is set.
+        Frames from one to the next, counted from the first frame of an epoch, after which it happens too. Allowed:
+        1 to 16777216. Only where normalization is set.
     normalization_size : float, default=9.0
-        What the size of a row becomes: a number above 0, only where normalization is set.
+        What the size of a row becomes. Allowed: a number above 0. Only where normalization is set.
     normalization_of : {'sum', 'maximum'}, default="sum"
-        What the size of a row is, only where normalization is set.
+        What the size of a row is. Only where normalization is set.
     minibatch : int, default=1
         Frames per step. 1 is the rule itself, which learns each frame before it sees the next. More are an
         approximation for devices on which one step per frame is too short: all frames of a step see the weights
         that it began with, and what they add is summed, while the averages follow frame by frame; see docs/cuda.md
-        to the results: at least 1.
+        to the results. Allowed: at least 1.
     epochs : int, default=1
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=True
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -782,60 +784,62 @@ class SpatialPooler(Learner):
     Parameters
     ----------
     units : int, default=900
-        Number of columns: at least 1.
+        Number of columns. Allowed: at least 1.
     sparsity : float, default=0.04
-        Share of the columns that win, rounded down; at least one column: a number above 0, at most 1.
+        Share of the columns that win, rounded down; at least one column. Allowed: a number above 0, at most 1.
     pool : {'anywhere', 'neighborhood'}, default="anywhere"
         Which inputs each column could connect to.
     pool_fraction : float, default=0.8
-        The probability of each input: a number above 0, at most 1, only where pool is anywhere or neighborhood.
+        The probability of each input. Allowed: a number above 0, at most 1. Only where pool is anywhere or
+        neighborhood.
     pool_grid : tuple, default=None
-        Height and width of the grid of columns over it; each place holds `units / (height · width)` columns: at
-        least 1 each, only where pool is neighborhood.
+        Height and width of the grid of columns over it; each place holds `units / (height · width)` columns.
+        Allowed: at least 1 each. Only where pool is neighborhood.
     pool_image : tuple, default=None
-        Height and width of the image that the inputs are: at least 1 each, only where pool is neighborhood.
+        Height and width of the image that the inputs are. Allowed: at least 1 each. Only where pool is
+        neighborhood.
     pool_radius : int, default=None
-        How far the square reaches from its center: its side is `2 radius + 1`, only where pool is neighborhood.
+        How far the square reaches from its center: its side is `2 radius + 1`. Only where pool is neighborhood.
     pool_wrap : bool, default=None
-        Whether the square goes on at the opposite edge; cut off if not, only where pool is neighborhood.
+        Whether the square goes on at the opposite edge; cut off if not. Only where pool is neighborhood.
     connected : float, default=0.5
-        Permanence from which a synapse is connected: a number above 0, at most 1.
+        Permanence from which a synapse is connected. Allowed: a number above 0, at most 1.
     increment : float, default=0.1
-        What a winner's permanence gains where the input is on: 0 to 1.
+        What a winner's permanence gains where the input is on. Allowed: 0 to 1.
     decrement : float, default=0.03
-        What it loses where the input is off: 0 to 1.
+        What it loses where the input is off. Allowed: 0 to 1.
     stimulus_threshold : int, default=0
         Overlap, before boosting, below which a column does not compete; HTM's.
     min_activation : float, default=4.0
-        Boosted overlap below which a winner is dropped; the notebook's: a number of at least 0.
+        Boosted overlap below which a winner is dropped; the notebook's. Allowed: a number of at least 0.
     boost_toward : {'mean', 'target'}, default="mean"
         What activity is held against.
     boost_strength : float, default=1.5
-        Boost strength; 0 boosts nothing: a number of at least 0.
+        Boost strength; 0 boosts nothing. Allowed: a number of at least 0.
     activity_period : float, default=1000.0
-        Period T of the activity duty cycle, in inputs: a number of at least 1.
+        Period T of the activity duty cycle, in inputs. Allowed: a number of at least 1.
     starved : {'left', 'lowest', 'below-best'}, default="left"
         Which columns are helped to synapses.
     starved_share : float, default=None
-        The share that is raised: 0 to 1, only where starved is lowest.
+        The share that is raised. Allowed: 0 to 1. Only where starved is lowest.
     starved_fraction : float, default=None
-        How often, against the best column: 0 to 1, only where starved is below-best.
+        How often, against the best column. Allowed: 0 to 1. Only where starved is below-best.
     overlap_period : float, default=1000.0
-        Period of the overlap duty cycle, in inputs: a number of at least 1.
+        Period of the overlap duty cycle, in inputs. Allowed: a number of at least 1.
     minibatch : int, default=1
         Inputs per step. 1 is the rule itself, which learns each input before it sees the next. More are an
         approximation for devices on which one step per input is too short: all inputs of a step meet the columns as
         they were before it, what they add to the permanences is summed, and the duty cycles follow input by input;
-        `docs/cuda.md` says what that does to the results: at least 1.
+        `docs/cuda.md` says what that does to the results. Allowed: at least 1.
     binarize : float, 'mean' or None, default=None
         Values of at least this become 1, all others 0; 'mean' is the mean of the sample itself. None takes samples
         of zeros and ones only.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -959,7 +963,7 @@ class Triangle(FixedLayer):
     Parameters
     ----------
     power : float
-        Exponent of what is above the mean: a number above 0.
+        Exponent of what is above the mean. Allowed: a number above 0.
     input : tuple of int or None, default=None
         Channels, height and width of the images, whole planes one after the other. None is what the layer below
         gives, or a gray square, or where the number of inputs is no square a line of single values.
@@ -985,9 +989,9 @@ class Pooling(FixedLayer):
     Parameters
     ----------
     kernel : int
-        Side of a neighborhood: at least 1.
+        Side of a neighborhood. Allowed: at least 1.
     stride : int
-        From one neighborhood to the next: at least 1.
+        From one neighborhood to the next. Allowed: at least 1.
     kind : {'max', 'average'}, default="max"
         What of a neighborhood is kept.
     padding : int, default=0
@@ -1023,7 +1027,7 @@ class Power(FixedLayer):
     Parameters
     ----------
     power : float
-        The exponent: a number above 0.
+        The exponent. Allowed: a number above 0.
     rectified : bool, default=False
         Whether what is negative counts as 0 (the rectified power unit of D. Krotov, J. Hopfield 2019).
     input : tuple of int or None, default=None
@@ -1057,22 +1061,22 @@ class Convolution(ConvolutionBase):
         The rule that sees patches, an estimator of this package; None is `SoftHebb()`. How it learns by itself does
         not count.
     kernel : int, default=1
-        Side of a patch: at least 1.
+        Side of a patch. Allowed: at least 1.
     padding : {'reflect', 'zero', None}, default="reflect"
         What lies beyond the edge of an image.
     patches : {None, 'unit-length'}, default=None
         What is done to each patch before the rule sees it.
     stride : int, default=1
-        From one patch to the next: at least 1.
+        From one patch to the next. Allowed: at least 1.
     input : tuple of int or None, default=None
         Channels, height and width of the images, whole planes one after the other. None is what the layer below
         gives, or a gray square, or where the number of inputs is no square a line of single values.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -1147,11 +1151,11 @@ class Stack(StackBase):
         For how many epochs each layer learns, one after the other, a number for each; if none are given, all learn
         from every batch.
     epochs : int, default=20
-        Passes over the inputs: at least 1.
+        Passes over the inputs. Allowed: at least 1.
     batch_size : int, default=100
-        Samples per step; all samples where there are fewer: at least 1.
+        Samples per step; all samples where there are fewer. Allowed: at least 1.
     schedule : str, default="linear"
-        How the rule's rates fall: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        How the rule's rates fall. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
         halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     in_order : bool, default=False
         Whether every epoch takes the inputs in their order, as a stream must be taken; otherwise each epoch
@@ -1214,24 +1218,24 @@ class SoftmaxReadout(ReadoutBase):
     Parameters
     ----------
     epochs : int, default=50
-        Passes over the examples: at least 1.
+        Passes over the examples. Allowed: at least 1.
     batch_size : int, default=100
-        Examples per step; all of them where there are fewer: at least 1.
+        Examples per step; all of them where there are fewer. Allowed: at least 1.
     learning_rate : float, default=0.001
-        Adam's step size: a number above 0.
+        Adam's step size. Allowed: a number above 0.
     schedule : str, default="linear"
-        How the step size falls: constant, linear, staircase:EVERY:FACTOR with both above 0, halving:SHARE:SHARE:...
-        with 0 < SHARE < 1 and each above the one before it.
+        How the step size falls. Allowed: constant, linear, staircase:EVERY:FACTOR with both above 0,
+        halving:SHARE:SHARE:... with 0 < SHARE < 1 and each above the one before it.
     weight_decay : float, default=0.0
-        Decoupled weight decay; 0 is plain Adam: a number of at least 0.
+        Decoupled weight decay; 0 is plain Adam. Allowed: a number of at least 0.
     loss : str, default="cross-entropy"
-        The loss that falls: cross-entropy, cross-entropy:SMOOTHING with 0 <= SMOOTHING < 1, tanh:BETA:M with BETA >
-        0 and M >= 1.
+        The loss that falls. Allowed: cross-entropy, cross-entropy:SMOOTHING with 0 <= SMOOTHING < 1, tanh:BETA:M
+        with BETA > 0 and M >= 1.
     dropout : float, default=0.0
         Share of the inputs that each training step leaves out, drawn anew for every example; the others are
         multiplied by `1 / (1 - dropout)`. Whatever the network, it is these inputs that are left out, of a readout
-        the features. An evaluation leaves out nothing. The share is taken to the nearest 65 536th: a number of at
-        least 0, below 1.
+        the features. An evaluation leaves out nothing. The share is taken to the nearest 65 536th. Allowed: a
+        number of at least 0, below 1.
     random_state : int, RandomState instance or None, default=None
         Decides all that is random; a whole number gives the draws and shuffles that the programs of Rust make of
         that seed.

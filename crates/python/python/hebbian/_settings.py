@@ -20,9 +20,10 @@ def plain(value: Any) -> Any:
 def seed(random_state: Any) -> int:
     """A whole number: `random_state` itself, or one that is drawn from it."""
     if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
-        if not 0 <= random_state < 2**64:
-            raise ValueError(f"random_state = {random_state} is not allowed: 0 to 2**64 - 1")
-        return int(random_state)
+        number = int(random_state)
+        if not 0 <= number < 2**64:
+            raise ValueError(f"random_state = {number} is not allowed: 0 to 2**64 - 1")
+        return number
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
