@@ -25,17 +25,18 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use hebbian_training::{
     Batches, Checkpoint, Generator, Invalid, Metadata, Observer, Parameters, Progress, Schedule, Training,
-    UnderWay, all_finite,
+    UnderWay,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Registry;
+use crate::examples::Examples;
 use crate::report::{Report, Tally};
-use crate::rule::{Learned, LearningRule, check_finite};
+use crate::rule::{Learned, LearningRule};
 
 /// How long and in what batches a rule learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -201,19 +202,19 @@ impl Fit {
         &self.config
     }
 
-    /// Runs what is left of the epochs over `inputs (examples, inputs)` and shows each step and epoch to the observers. Where an
-    /// observer stopped it, it goes on with the step after.
+    /// Runs what is left of the epochs over `inputs`, a tensor `(examples, inputs)` or any other [`Examples`], and shows each
+    /// step and epoch to the observers. Where an observer stopped it, it goes on with the step after.
     ///
     /// The inputs are checked once; nothing is read from the device until an epoch ends or an observer asks for a checkpoint.
     /// Before its very first step the rule may [`prepare`](LearningRule::prepare).
-    pub fn run<R: LearningRule + ?Sized>(
+    pub fn run<R: LearningRule + ?Sized, E: Examples + ?Sized>(
         &mut self,
         rule: &mut R,
-        inputs: &Tensor,
+        inputs: &E,
         observers: &mut Observers<'_, R>,
     ) -> Result<()> {
-        let examples = inputs.dim(0)?;
-        check_inputs(inputs)?;
+        let examples = inputs.examples()?;
+        inputs.check()?;
         let size = self.config.batch_size;
         Invalid::unless(
             size <= examples,
@@ -221,11 +222,15 @@ impl Fit {
             size,
             format!("1 to the number of examples ({examples})"),
         )?;
-        if self.step == 0 && self.epoch < self.config.epochs {
-            rule.prepare(inputs)?;
+        if self.epoch == self.config.epochs {
+            return Ok(());
+        }
+        let first = inputs.first()?;
+        if self.step == 0 {
+            rule.prepare(&first)?;
         }
         while self.epoch < self.config.epochs {
-            let report = self.run_epoch(rule, inputs, observers)?;
+            let report = self.run_epoch(rule, (inputs, &first), observers)?;
             self.tell(observers, rule, Ended::Epoch(&report))?;
         }
         Ok(())
@@ -236,25 +241,25 @@ impl Fit {
         observers.iter_mut().try_for_each(|observer| observer.observe(&event))
     }
 
-    fn run_epoch<R: LearningRule + ?Sized>(
+    fn run_epoch<R: LearningRule + ?Sized, E: Examples + ?Sized>(
         &mut self,
         rule: &mut R,
-        inputs: &Tensor,
+        (inputs, first): (&E, &Tensor),
         observers: &mut Observers<'_, R>,
     ) -> Result<Report> {
         let _span = tracing::info_span!("epoch", epoch = self.epoch).entered();
-        let (examples, size) = (inputs.dim(0)?, self.config.batch_size);
+        let (examples, size) = (inputs.examples()?, self.config.batch_size);
         let mut shuffles = self.shuffles.clone();
         let batches = match self.config.in_order {
             true => Batches::in_order(examples, size),
             false => Batches::shuffled(&mut shuffles, examples, size),
         };
         match self.epoch_step() {
-            0 => rule.begin_epoch(self.epoch, inputs)?,
-            _ => self.rejoin_epoch(rule, inputs, batches.len())?,
+            0 => rule.begin_epoch(self.epoch, first)?,
+            _ => self.rejoin_epoch(rule, first, batches.len())?,
         }
-        for indices in batches.indices(inputs.device())?.skip(self.epoch_step()) {
-            let learned = self.learn(rule, &inputs.index_select(&indices?, 0)?)?;
+        for indices in batches.indices(first.device())?.skip(self.epoch_step()) {
+            let learned = self.learn(rule, &inputs.batch(&indices?)?)?;
             self.tell(observers, &*rule, Ended::Step(&learned))?;
         }
         let begin = Instant::now();
@@ -336,20 +341,6 @@ fn training_of(checkpoint: &Checkpoint) -> Result<&Training> {
         bail!("the checkpoint is of a rule that no training made, so there is none to go on with")
     };
     Ok(training)
-}
-
-/// Checks that `inputs` are finite f32, or u8, and names the first example that is not.
-fn check_inputs(inputs: &Tensor) -> Result<()> {
-    if inputs.dtype() == DType::U8 {
-        return Ok(());
-    }
-    let Err(error) = check_finite("inputs", inputs) else { return Ok(()) };
-    for example in 0..inputs.dim(0)? {
-        if !all_finite(&inputs.narrow(0, example, 1)?)? {
-            bail!("`inputs` holds a value that is not finite, first in example {example}");
-        }
-    }
-    Err(error)
 }
 
 #[cfg(test)]

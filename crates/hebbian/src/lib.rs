@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+mod examples;
 pub mod fit;
 pub mod golden;
 mod layers;
@@ -17,6 +18,7 @@ pub use rules::{comp_spec, foldiak, invariance, krotov_hopfield, multi_winner, s
 
 pub use comp_spec::{Charge, CompSpec, CompSpecConfig};
 pub use convolution::{Convolution, ConvolutionConfig, PatchNorm};
+pub use examples::Examples;
 pub use fit::{Ended, Event, Fit, FitConfig, Observers};
 pub use fixed::{Fixed, FixedLayer};
 pub use foldiak::{Foldiak, FoldiakConfig, Init, Settling};

@@ -39,13 +39,14 @@ pub trait LearningRule: Module + Any + Send + Sync {
         None
     }
 
-    /// Called once, before the first step of a training, with all its `inputs (examples, inputs)`: for what must be
-    /// measured on the data before learning begins. A resumed training has this behind it.
+    /// Called once, before the first step of a training, with all its `inputs (examples, inputs)`, or with the first of them
+    /// where they do not lie in one tensor ([`Examples`](crate::Examples)): for what must be measured on the data before
+    /// learning begins. A resumed training has this behind it.
     fn prepare(&mut self, _inputs: &Tensor) -> Result<()> {
         Ok(())
     }
 
-    /// Called before the first step of each epoch with all `inputs (examples, inputs)`; `epoch` counts from 0. A training that
+    /// Called before the first step of each epoch with the inputs of [`prepare`](Self::prepare); `epoch` counts from 0. A training that
     /// is resumed in the middle of an epoch calls it again, and then [`restore`](Self::restore) with the state from before the
     /// call: what a step needs is saved, or set up here.
     fn begin_epoch(&mut self, _epoch: usize, _inputs: &Tensor) -> Result<()> {

@@ -126,6 +126,11 @@ impl Model {
         }
     }
 
+    /// The layer, to learn on.
+    pub fn into_rule(self) -> Box<dyn LearningRule> {
+        self.rule
+    }
+
     /// The layer.
     pub fn rule(&self) -> &dyn LearningRule {
         &*self.rule

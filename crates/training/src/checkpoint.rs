@@ -152,19 +152,24 @@ impl Checkpoint {
 
     /// Writes the checkpoint in the place of the file at `path`, which is there whole at every moment.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let malformed = |error: &dyn std::fmt::Display| CheckpointError::Malformed {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let metadata = serde_json::to_string(&self.metadata).map_err(|error| malformed(&error))?;
+        let bytes =
+            self.to_bytes().map_err(|reason| CheckpointError::Malformed { path: path.to_owned(), reason })?;
+        replace_file(path, &bytes).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// What cannot be written, in words.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let metadata = serde_json::to_string(&self.metadata).map_err(|error| error.to_string())?;
         let metadata = HashMap::from([(ENTRY.to_owned(), metadata)]);
         let mut tensors = self.tensors.clone();
         for name in self.metadata.bits.keys() {
             let Some(tensor) = tensors.get_mut(name) else { continue };
-            *tensor = pack(tensor).map_err(|error| malformed(&format!("tensor `{name}` {error}")))?;
+            *tensor = pack(tensor).map_err(|error| format!("tensor `{name}` {error}"))?;
         }
-        let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|error| malformed(&error))?;
-        replace_file(path, &bytes).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+        safetensors::serialize(&tensors, Some(metadata)).map_err(|error| error.to_string())
     }
 
     /// Reads the checkpoint at `path` and moves its tensors to `device`. What was saved as f16 comes as f32.
@@ -179,7 +184,11 @@ impl Checkpoint {
             .map_err(|reason| CheckpointError::Malformed { path: path.to_owned(), reason })
     }
 
-    fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, String> {
+    /// The checkpoint of which these are the file's bytes, as [`load`](Self::load) reads it.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, String> {
         let not_safetensors = |error| format!("not a safetensors file: {error}");
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
         let entry = header.metadata().as_ref().and_then(|entries| entries.get(ENTRY));

@@ -28,6 +28,7 @@
 use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::Module;
 use hebbian_training::{Generator, Invalid, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::images::ImageSize;
@@ -39,15 +40,17 @@ use crate::ops::{has_kernel, in_portions};
 use crate::rule::{Composite, Learned, LearningRule};
 
 /// Where a [`Convolution`] takes its patches, and what is done to them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConvolutionConfig {
     /// The images that it takes.
     pub input: ImageSize,
     /// Side of a patch.
+    #[schemars(range(min = 1))]
     pub kernel: usize,
     /// From one patch to the next.
+    #[schemars(range(min = 1))]
     pub stride: usize,
     /// What lies beyond the edge of an image.
     pub padding: Padding,
@@ -56,7 +59,7 @@ pub struct ConvolutionConfig {
 }
 
 /// What is done to each patch before the rule sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PatchNorm {
     /// Nothing.
