@@ -5,6 +5,12 @@ transformer with `fit`, `partial_fit` and `transform`; `SoftmaxReadout` and `Win
 learned, and `Model` answers with layers that were trained before, here or by the programs of Rust.
 """
 
+import os
+
+# Read by the native half, which is loaded below: without it candle counts the processor's cores at each product, which
+# takes as long as a small one.
+os.environ.setdefault("RAYON_NUM_THREADS", str(os.cpu_count() or 1))
+
 from hebbian._estimators import (
     CompSpec,
     Convolution,
