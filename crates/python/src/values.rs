@@ -10,8 +10,18 @@ use serde_json::{Map, Value};
 /// What stands for the absence of a value.
 const NONE: &str = "none";
 
+/// Values within values: a network of networks has few, a list that holds itself has no end.
+const DEEPEST: usize = 64;
+
 /// `value` as JSON: None, booleans, numbers, text, sequences and dictionaries of them. What is not finite is null.
 pub fn json(value: &Bound<'_, PyAny>) -> Result<Value> {
+    nested(value, DEEPEST)
+}
+
+fn nested(value: &Bound<'_, PyAny>, deepest: usize) -> Result<Value> {
+    let Some(deepest) = deepest.checked_sub(1) else {
+        bail!("values lie within each other more than {DEEPEST} times")
+    };
     if value.is_none() {
         return Ok(NONE.into());
     }
@@ -31,11 +41,12 @@ pub fn json(value: &Bound<'_, PyAny>) -> Result<Value> {
         return Ok(text.to_string_lossy().into_owned().into());
     }
     if let Ok(table) = value.cast::<PyDict>() {
-        let entries = table.iter().map(|(key, value)| Ok((key.extract::<String>()?, json(&value)?)));
+        let entries =
+            table.iter().map(|(key, value)| Ok((key.extract::<String>()?, nested(&value, deepest)?)));
         return Ok(Value::Object(entries.collect::<Result<Map<_, _>>>()?));
     }
     if value.is_instance_of::<PyTuple>() || value.is_instance_of::<PyList>() {
-        let items = value.try_iter()?.map(|item| json(&item?));
+        let items = value.try_iter()?.map(|item| nested(&item?, deepest));
         return Ok(Value::Array(items.collect::<Result<_>>()?));
     }
     bail!("{} is neither a number nor text, nor a sequence of them", value.repr()?)

@@ -168,8 +168,8 @@ from hebbian import SoftHebb
 X = np.random.default_rng(0).random((1000, 50)).astype(np.float32)
 layer = SoftHebb(units=5, random_state=0).fit(X)
 before = layer.weights_
-print("begins", flush=True)
 try:
+    print("begins", flush=True)
     layer.set_params(epochs=10**9).fit(X)
 except KeyboardInterrupt:
     assert np.array_equal(layer.weights_, before)

@@ -132,6 +132,17 @@ def test_a_parameter_outside_its_range_is_named_with_what_is_allowed():
         SoftHebb(batch_size=0).fit(X)
 
 
+def test_what_holds_itself_is_refused():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="within each other"):
+        SoftHebb(units=endless).fit(X)
+    stack = Stack([])
+    stack.layers.append(stack)
+    with pytest.raises((ValueError, RecursionError)):
+        stack.fit(X)
+
+
 def test_what_is_not_finite_is_refused_in_scikit_learns_words():
     broken = X.copy()
     broken[3, 2] = np.nan
