@@ -63,6 +63,7 @@ mod publish;
 mod results;
 mod run_folder;
 mod run_key;
+mod run_lock;
 mod session;
 mod settings;
 mod standardized;
