@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use hebbian::ops::keep_freed_memory;
 use hebbian_training::settings::Settings;
 use hebbian_training::{Invalid, Parameters};
 
-use crate::{Measure, RunSettings, Steering, command_line, config_file, trace};
+use crate::say::{Unprinted, tell};
+use crate::{Measure, RunSettings, Steering, command_line, config_file, stop, trace};
 
 /// One example: its settings, and what it does with them.
 ///
@@ -38,22 +39,43 @@ pub fn main<E: Experiment>() -> ExitCode {
         Ok(read) => read,
         Err(stop) => return stop.report(),
     };
-    join_threads();
+    let traced = join_threads().and_then(|()| trace::start(steering.trace.as_deref()));
     keep_freed_memory();
-    let traced = trace::start(steering.trace.as_deref());
     match traced.and_then(|_guard| experiment.run(&steering)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", one_line(&named_by_flag::<E>(error)));
-            ExitCode::FAILURE
-        }
+        Err(error) => ended(&named_by_flag::<E>(error)),
     }
 }
 
 /// Makes this thread one of those that share the work: a step has several parallel parts of a few dozen microseconds, and
 /// handing each to the pool from outside made it a tenth longer. Where a pool exists already, it stays.
-fn join_threads() {
+///
+/// # Errors
+/// If more threads are asked for than a machine can be expected to give.
+fn join_threads() -> Result<()> {
+    const MOST: usize = 1024;
+    let asked = std::env::var("RAYON_NUM_THREADS").unwrap_or_default();
+    if asked.trim().parse::<usize>().is_ok_and(|threads| threads > MOST) {
+        bail!("RAYON_NUM_THREADS is {asked}; allowed: 1 to {MOST}");
+    }
     let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+    Ok(())
+}
+
+/// Says why a program ended before it was done, and gives its exit code: for a signal, and for an output that was closed, what
+/// a shell gives for a program that it ended.
+fn ended(error: &anyhow::Error) -> ExitCode {
+    const CLOSED: u8 = 128 + 13;
+    let line = one_line(error);
+    if let Some(signal) = stop::asked().filter(|_| line.contains("stopped by")) {
+        tell(format_args!("stopped by {signal}: all is saved, and the same command with --resume goes on"));
+        return ExitCode::from(signal.exit_code());
+    }
+    if error.downcast_ref::<Unprinted>().is_some_and(Unprinted::is_closed) {
+        return ExitCode::from(CLOSED);
+    }
+    tell(format_args!("error: {line}"));
+    ExitCode::FAILURE
 }
 
 /// Reads the arguments of a program that is no experiment, runs it, and reports an error in one line, as [`main`] does.
@@ -62,12 +84,8 @@ pub fn tool<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return Stop::from(error).report(),
     };
-    join_threads();
     keep_freed_memory();
-    run(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {}", one_line(&error));
-        ExitCode::FAILURE
-    })
+    join_threads().and_then(|()| run(arguments)).unwrap_or_else(|error| ended(&error))
 }
 
 /// Why a program ends before it has begun.
@@ -88,7 +106,7 @@ impl Stop {
                 ExitCode::SUCCESS
             }
             Stop::Refused(message) => {
-                eprintln!("error: {message}");
+                tell(format_args!("error: {message}"));
                 ExitCode::from(USAGE)
             }
         }

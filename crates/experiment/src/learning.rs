@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::film::FilmRecorder;
 use crate::run_lock::RunLock;
+use crate::stop;
 use crate::watcher::{Forgetful, Watcher};
 use crate::{LearningBar, Metric, Metrics, Phase, RunKey, Session, Subject};
 
@@ -214,10 +215,11 @@ impl<W> Recorder<'_, W> {
             }
             Ended::Epoch(report) => self.finish_epoch(event.fit, event.rule.learning_rate(), report)?,
         }
-        if event.epoch_report().is_some() || self.saved.elapsed() >= self.every {
+        let stopped = stop::check();
+        if event.epoch_report().is_some() || self.saved.elapsed() >= self.every || stopped.is_err() {
             self.save(event.fit, event.rule)?;
         }
-        Ok(())
+        stopped
     }
 }
 

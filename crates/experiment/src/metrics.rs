@@ -80,7 +80,9 @@ impl Metrics {
 
     /// Adds one line.
     pub fn push(&mut self, metric: Metric) -> Result<()> {
-        self.file.write_all(line(&metric, &self.run)?.as_bytes()).with_context(|| self.path.display().to_string())?;
+        self.file
+            .write_all(line(&metric, &self.run)?.as_bytes())
+            .with_context(|| self.path.display().to_string())?;
         if let Some(events) = &mut self.events {
             events.push(&metric)?;
         }

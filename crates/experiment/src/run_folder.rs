@@ -164,7 +164,9 @@ fn resumed(path: &Path, settings: &Table, made_by: &MadeBy) -> Result<Finished> 
     check_same(&rows, &earlier.settings, settings)?;
     if earlier.version != made_by.version {
         let (earlier, now) = (&earlier.version, &made_by.version);
-        bail!("--resume: the run has begun with version {earlier}, and this is {now}; allowed: the same, or another --out");
+        bail!(
+            "--resume: the run has begun with version {earlier}, and this is {now}; allowed: the same, or another --out"
+        );
     }
     check_same_data(earlier.dataset.as_ref(), made_by.dataset.as_ref())?;
     Ok(finished)
@@ -375,7 +377,10 @@ mod tests {
         let living = open(&path, settings, true).unwrap();
         for resume in [false, true] {
             let refused = format!("{:#}", open(&path, settings, resume).unwrap_err());
-            assert!(refused.contains(&format!("process {} is running in it", std::process::id())), "{refused}");
+            assert!(
+                refused.contains(&format!("process {} is running in it", std::process::id())),
+                "{refused}"
+            );
         }
         assert!(!parent.path().join("run-1").exists());
         drop(living);

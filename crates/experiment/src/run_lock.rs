@@ -89,7 +89,9 @@ fn holder(path: &Path) -> String {
     };
     let since = UNIX_EPOCH.checked_add(Duration::from_secs(since)).unwrap_or(UNIX_EPOCH);
     let ago = HumanDuration(SystemTime::now().duration_since(since).unwrap_or_default());
-    format!("process {process} is running in it, started {ago} ago; allowed: another --out, or wait until it ends")
+    format!(
+        "process {process} is running in it, started {ago} ago; allowed: another --out, or wait until it ends"
+    )
 }
 
 #[cfg(test)]
@@ -101,7 +103,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = RunLock::take(folder.path()).unwrap();
         let refused = RunLock::take(folder.path()).unwrap_err().to_string();
-        assert!(refused.starts_with(&format!("process {} is running in it", std::process::id())), "{refused}");
+        assert!(
+            refused.starts_with(&format!("process {} is running in it", std::process::id())),
+            "{refused}"
+        );
         drop(lock);
         RunLock::take(folder.path()).unwrap();
     }

@@ -17,9 +17,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// the old ones, and a kill that leaves files of two versions must come between two renames.
 pub fn replace_files(files: &[(&Path, &[u8])]) -> io::Result<()> {
     let written = files.iter().try_for_each(|(path, bytes)| write(&temporary(path), bytes));
-    let replaced = written.and_then(|()| {
-        files.iter().try_for_each(|(path, _)| fs::rename(temporary(path), path))
-    });
+    let replaced =
+        written.and_then(|()| files.iter().try_for_each(|(path, _)| fs::rename(temporary(path), path)));
     if replaced.is_err() {
         files.iter().for_each(|(path, _)| drop(fs::remove_file(temporary(path))));
     }

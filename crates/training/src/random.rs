@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn more_draws_than_memory_holds_are_refused() {
-        let refused = Generator::new(7, "weights").normal((1 << 40, 784), 0.0, 1.0, &Device::Cpu).unwrap_err();
+        let refused =
+            Generator::new(7, "weights").normal((1 << 40, 784), 0.0, 1.0, &Device::Cpu).unwrap_err();
         assert!(refused.to_string().contains("1099511627776 x 784 values need"), "{refused}");
         Generator::new(7, "weights").uniform((usize::MAX, 784), 0.0, 1.0, &Device::Cpu).unwrap_err();
     }

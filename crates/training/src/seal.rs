@@ -43,7 +43,9 @@ pub(crate) fn seal(bytes: &mut [u8], at: usize) {
 /// Checks the checksum of all `bytes` that lies at `at`.
 pub(crate) fn check(about: &str, bytes: &[u8], at: usize) -> Result<(), String> {
     let wrong = |found: &dyn Display, expected: &dyn Display| {
-        Err(format!("its checksum is {expected}, and that of its content {found}: it is damaged, or something has changed it"))
+        Err(format!(
+            "its checksum is {expected}, and that of its content {found}: it is damaged, or something has changed it"
+        ))
     };
     match bytes.get(at..at + BLANK.len()) {
         None => wrong(&"nothing", &"cut short"),

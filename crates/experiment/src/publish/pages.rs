@@ -12,6 +12,7 @@ use super::numbers::read;
 use super::page::page;
 use super::passages::{filled, unsourced};
 use super::runs::Runs;
+use crate::say::print;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -43,7 +44,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
         }
         if written != text {
             replace_file(path, written.as_bytes()).with_context(place)?;
-            println!("{}", place());
+            print(place())?;
         }
         let is_of_results = RESULTS.iter().any(|page| root.join(page) == *path);
         if let Some(number) = unsourced(&written).with_context(place)?.filter(|_| is_of_results && *check) {
@@ -51,7 +52,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
         }
     }
     if *check {
-        println!("{} pages are what results/ gives", pages.len());
+        print(format_args!("{} pages are what results/ gives", pages.len()))?;
     }
     Ok(())
 }
