@@ -8,7 +8,7 @@ use serde_json::json;
 /// A network that is no result. Its row says so, and the others are made.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "diverged in epoch {epoch}: {what} not finite (learning rate {rate}, weight decay {decay}, loss {loss})"
+    "diverged in epoch {epoch}: {what} not finite (learning rate {rate:e}, weight decay {decay:e}, loss {loss})"
 )]
 pub(crate) struct Diverged {
     epoch: usize,
@@ -35,7 +35,7 @@ impl Diverged {
             }
         };
         let DescentConfig { learning_rate: rate, weight_decay: decay, .. } = *config;
-        let loss = json!(config.loss).as_str().unwrap_or_default().to_owned();
+        let loss = json!(config.loss).as_str().map(short).unwrap_or_default();
         Ok(Some(Self { epoch: epoch.epoch, what, rate, decay, loss }))
     }
 
@@ -43,4 +43,11 @@ impl Diverged {
     pub(crate) fn since_its_inputs_are_not_finite(self) -> Self {
         Self { what: "the features that it learned from are".to_owned(), ..self }
     }
+}
+
+/// The numbers between the colons in short.
+fn short(loss: &str) -> String {
+    let part =
+        |part: &str| part.parse::<f64>().map_or_else(|_| part.to_owned(), |number| format!("{number:e}"));
+    loss.split(':').map(part).collect::<Vec<_>>().join(":")
 }

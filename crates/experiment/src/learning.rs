@@ -74,7 +74,7 @@ impl<D: Subject> Session<D> {
         let steps = config.epochs * (self.data.inputs().dim(0)? / config.batch_size);
         let film = self.is_primary(key).then(|| {
             let path = self.folder.file("film.gif");
-            FilmRecorder::begin(path, self.data.image(), rule, (fit.step(), steps))
+            FilmRecorder::begin((path, self.folder.identity()), self.data.image(), rule, (fit.step(), steps))
         });
         let name = format!("{}: learn", key.name);
         let mut recorder = Recorder {

@@ -15,6 +15,12 @@ pub struct TooLarge {
     available: u64,
 }
 
+impl From<TooLarge> for candle_core::Error {
+    fn from(too_large: TooLarge) -> Self {
+        candle_core::Error::wrap(too_large)
+    }
+}
+
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();

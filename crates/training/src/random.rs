@@ -105,10 +105,8 @@ impl Generator {
 /// A shape whose f32 fit into memory.
 fn checked(shape: impl Into<Shape>) -> Result<Shape> {
     let shape = shape.into();
-    match fits(shape.dims(), size_of::<f32>()) {
-        Ok(()) => Ok(shape),
-        Err(too_large) => Err(candle_core::Error::msg(too_large)),
-    }
+    fits(shape.dims(), size_of::<f32>())?;
+    Ok(shape)
 }
 
 /// The largest f32 below `limit`.
