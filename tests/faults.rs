@@ -209,6 +209,27 @@ fn sizes_that_no_memory_holds_are_refused_with_what_they_need() -> Result<()> {
 }
 
 #[test]
+fn images_of_one_shade_are_refused_where_there_is_nothing_to_learn_in_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (set, class) in [("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")] {
+        let images = folder.path().join("white").join(set).join(class);
+        fs::create_dir_all(&images)?;
+        for image in 0..10 {
+            let file = fs::File::create(images.join(format!("{image}.png")))?;
+            let mut png = png::Encoder::new(file, 12, 12);
+            png.set_color(png::ColorType::Grayscale);
+            png.write_header()?.write_image_data(&[255; 144])?;
+        }
+    }
+    let foldiak = Example { name: "foldiak", small: &["--quiet", "--input=patches", "--patch-size=6"] };
+    let data = format!("--data-dir={}", folder.path().join("white").display());
+    failed(
+        &foldiak.run(&folder.path().join("run"), [data])?,
+        &["white: all training patches are of one shade"],
+    )
+}
+
+#[test]
 fn a_layer_that_gives_no_numbers_answers_nothing() -> Result<()> {
     let (folder, out) = finished()?;
     let path = folder.path().join("huge.safetensors");

@@ -49,13 +49,12 @@ impl<const N: usize> Idx<N> {
         let dims = Self::dims(&header, &file)?;
         let end = Self::end(&dims, &file)?;
 
-        let size = usize::try_from(end - Self::HEADER).unwrap_or(usize::MAX);
-        fits(&[size], 1).map_err(|too_large| malformed(&file, 4, too_large, "what fits into memory"))?;
-        let mut data = Vec::new();
         if let Some(length) = length {
             Self::check_length(length, end, &dims, &file)?;
-            data.reserve_exact(size);
         }
+        let size = usize::try_from(end - Self::HEADER).unwrap_or(usize::MAX);
+        fits(&[size], 1).map_err(|too_large| malformed(&file, 4, too_large, "what fits into memory"))?;
+        let mut data = Vec::with_capacity(if length.is_some() { size } else { 0 });
         fill(&mut data, reader.take(end - Self::HEADER + 1), &file, Self::HEADER)?;
         Self::check_length(Self::HEADER + data.len() as u64, end, &dims, &file)?;
         Ok(Self { file, dims, data })
