@@ -361,6 +361,15 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_config_stops_no_run_that_does_not_go_on_with_it() {
+        let (parent, path) = run();
+        fs::write(path.join(CONFIG), b"\xff = [").unwrap();
+        open(&path, "epochs = 2\n[rule]\nk = 7\n", true).unwrap_err();
+        assert!(open(&path, "epochs = 2\n[rule]\nk = 7\n", false).unwrap().rows().is_empty());
+        assert!(parent.path().join("run-1").join(PROGRESS).join(ROWS).exists());
+    }
+
+    #[test]
     fn an_edited_row_is_refused() {
         let (_parent, path) = run();
         let rows = path.join(PROGRESS).join(ROWS);

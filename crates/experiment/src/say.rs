@@ -19,8 +19,7 @@ pub fn tell(line: impl Display) {
 /// # Errors
 /// [`Unprinted`] if it is closed or full.
 pub fn print(lines: impl Display) -> Result<()> {
-    let mut text: String = lines.to_string().split('\n').map(|line| escaped(line) + "\n").collect();
-    text.retain(|letter| letter != '\r');
+    let text: String = lines.to_string().split('\n').map(|line| escaped(line) + "\n").collect();
     let mut out = io::stdout().lock();
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unprinted)?)
 }
