@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use hebbian_datasets::read_labels;
-use hebbian_experiment::{Answer, DeviceChoice, ImageSet, Takes, TrainedFrom, class_numbers, tool};
+use hebbian_experiment::{Answer, DeviceChoice, ImageSet, Takes, TrainedFrom, class_numbers, print, tool};
 use hebbian_model::Model;
 
 /// Classify images with a trained layer
@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         for (image, answer) in (start..).zip(&answers) {
             right += usize::from(labels.as_ref().is_some_and(|labels| labels[image] == answer.class()));
             if !arguments.quiet {
-                println!("{}  {}", images.names[image], answer.text(arguments.top.into()));
+                print(format_args!("{}  {}", images.names[image], answer.text(arguments.top.into())))?;
             }
         }
         if let Some(folder) = &arguments.explain {
@@ -87,7 +87,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     if labels.is_some() && !images.is_empty() {
         let percent = 100.0 * right as f64 / images.len() as f64;
-        println!("accuracy: {right} of {} ({percent:.2} %)", images.len());
+        print(format_args!("accuracy: {right} of {} ({percent:.2} %)", images.len()))?;
     }
     Ok(if images.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use hebbian_datasets::ReadOptions;
 use hebbian_experiment::{
-    DatasetName, DeviceChoice, FeatureFile, ImageSet, Precision, Takes, TrainedFrom, dataset_named, tool,
+    DatasetName, DeviceChoice, FeatureFile, ImageSet, Precision, Takes, TrainedFrom, dataset_named, print,
+    tool,
 };
 use hebbian_model::Model;
 
@@ -74,7 +75,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     file.write(&model, &images.images()?, labels.as_deref(), arguments.batch_size as usize)?;
     file.write_names(&images.names, labels.as_deref(), class_names.as_deref())?;
-    println!("{}: {} images", arguments.out.display(), images.len());
+    print(format_args!("{}: {} images", arguments.out.display(), images.len()))?;
     Ok(if images.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -110,7 +110,7 @@ fn a_bad_argument_is_named_with_its_value_and_what_is_allowed() -> Result<()> {
         (&["--learning-rate=0"], &["--learning-rate is 0", "above 0, at most 1"]),
         (&["--inhibition-rate=2"], &["--inhibition-rate is 2", "0 to 1"]),
         (&["--slope=0"], &["--settling-slope is 0", "above 0"]),
-        (&["--iterations=0"], &["--settling-iterations is 0", "at least 1"]),
+        (&["--iterations=0"], &["--settling-iterations is 0", "1 to 1000000"]),
         (
             &["--settling=one-shot", "--slope=1"],
             &["--settling-slope is 1", "only with --settling equilibrium"],

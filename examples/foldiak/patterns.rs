@@ -92,6 +92,16 @@ impl Patterns {
             |examples: &Examples, count, set: Set| patches.cut(dataset, examples, count, set.seed(seed));
         let train = cut(&split.train, settings.sizes.patterns, Set::Train)?;
         let test = cut(&split.test, settings.sizes.test_patterns, Set::Test)?;
+        for (patches, of) in [(&train, "training"), (&test, "test")] {
+            let [least, most] =
+                [patches.min_all()?, patches.max_all()?].map(|value| value.to_scalar::<f32>());
+            if least? == most? {
+                bail!(
+                    "{}: all {of} patches are of one shade, and there is nothing to learn in them",
+                    dataset.name
+                );
+            }
+        }
         let validation = (!split.validation.is_empty())
             .then(|| cut(&split.validation, settings.sizes.test_patterns, Set::Validation))
             .transpose()?;

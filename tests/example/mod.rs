@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +38,13 @@ impl Example<'_> {
             .args(flags)
             .output()
             .with_context(|| self.name.to_owned())
+    }
+
+    /// Starts the small run into `out`.
+    pub fn start(&self, out: &Path) -> Result<Child> {
+        let mut command = self.command();
+        command.args(self.small).arg("--out").arg(out);
+        Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
     /// What a small run prints, which must succeed.
@@ -228,10 +235,10 @@ pub fn checkpoint(out: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(out.join("checkpoint.safetensors"))?)
 }
 
-/// A value without the fields, however deep, that are named for seconds.
+/// A value without the fields, however deep, that are named for seconds, or are of them too.
 fn without_times(mut value: Value) -> Value {
     if let Some(fields) = value.as_object_mut() {
-        fields.retain(|name, _| !name.contains("second"));
+        fields.retain(|name, _| !name.contains("second") && name != "checksum");
         fields.values_mut().for_each(|field| *field = without_times(field.take()));
     }
     value

@@ -1,6 +1,7 @@
 //! Lines on a grid: patterns whose causes are known, as Földiák (1990) drew them.
 
 use candle_core::{Device, Tensor};
+use hebbian_training::fits;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -23,12 +24,13 @@ impl Bars {
     /// The seed decides the draws.
     ///
     /// # Errors
-    /// If `side` is not 1 to 256 or the probability not 0 to 1.
+    /// If `side` is not 1 to 256, the probability not 0 to 1, or the patterns are more than memory holds.
     pub fn draw(count: usize, side: usize, probability: f64, seed: u64) -> Result<Self> {
         check_side(side)?;
         if !(0.0..=1.0).contains(&probability) {
             return Err(Error::setting("probability", probability, "0 to 1"));
         }
+        fits(&[count, side * side + 2 * side], 1).map_err(candle_core::Error::from)?;
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         // Of 2^53 equally likely draws, as many are below as the probability says.
         let mut appears = || ((generator.next_u64() >> 11) as f64) < probability * (1u64 << 53) as f64;

@@ -142,7 +142,8 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn unfit(place: &str, found: impl ToString, expected: impl ToString) -> Self {
-        Self::Unfit { place: place.to_owned(), found: found.to_string(), expected: expected.to_string() }
+        let found = shortened(found.to_string());
+        Self::Unfit { place: place.to_owned(), found, expected: expected.to_string() }
     }
 
     pub(crate) fn unreadable(place: &std::path::Path, reason: io::Error) -> Self {
@@ -151,5 +152,14 @@ impl Error {
 
     pub(crate) fn setting(setting: &'static str, value: impl ToString, allowed: impl Into<String>) -> Self {
         Self::Setting { setting, value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// The beginning of what may be a whole file.
+fn shortened(found: String) -> String {
+    const LONGEST: usize = 300;
+    match found.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ... ({} bytes)", &found[..end], found.len()),
+        None => found,
     }
 }

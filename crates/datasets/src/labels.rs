@@ -34,6 +34,9 @@ impl Labels {
     }
 }
 
+/// Classes that a dataset may have: a readout has a row for each, and a confusion matrix one and a column.
+pub(crate) const MOST_CLASSES: usize = 10_000;
+
 /// All classes that `labels` name, in the order of their numbers where all are whole numbers, else in that of their names.
 pub(crate) fn classes_of<'a>(labels: impl IntoIterator<Item = &'a Labels>) -> Vec<String> {
     let names: BTreeSet<&String> = labels.into_iter().flat_map(|labels| &labels.names).collect();

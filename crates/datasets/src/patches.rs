@@ -1,6 +1,7 @@
 //! Gray images, and the patches that are cut out of them.
 
 use candle_core::{DType, Device, Tensor};
+use hebbian_training::fits;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -46,7 +47,7 @@ pub fn center_patches(images: &Tensor, image: (usize, usize), size: usize) -> Re
 /// seed decides the draws.
 ///
 /// # Errors
-/// If the images are not of that form or smaller than a patch.
+/// If the images are not of that form or smaller than a patch, or the patches are more than memory holds.
 pub fn random_patches(
     images: &Tensor,
     image: (usize, usize),
@@ -56,6 +57,7 @@ pub fn random_patches(
 ) -> Result<Tensor> {
     let (height, width) = image;
     check_patch(images, image, size)?;
+    fits(&[count, size * size], size_of::<f32>()).map_err(candle_core::Error::from)?;
     let pixels = images.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut below = |limit: usize| ((u128::from(generator.next_u64()) * limit as u128) >> 64) as usize;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use candle_core::{Device, Tensor};
 
-use crate::labels::{Labels, classes_of};
+use crate::labels::{Labels, MOST_CLASSES, classes_of};
 use crate::{Dataset, Error, Examples, ImageShape, Result};
 
 /// Images in the order of their file, the values of a pixel side by side.
@@ -94,7 +94,8 @@ impl Raw {
     /// numbers that they are, not as the darkest of 256 grays.
     ///
     /// # Errors
-    /// If images and labels are not equally many, only the test set has labels, one set was scaled, or the sets have images of different shapes.
+    /// If images and labels are not equally many, only the test set has labels, there are more than 10 000
+    /// classes, one set was scaled, or the sets have images of different shapes.
     pub(crate) fn dataset(self, name: &str) -> Result<Dataset> {
         let Self { form, train, test, class_names, mut notes } = self;
         let test = match test {
@@ -115,6 +116,10 @@ impl Raw {
             notes.extend(unlearned(&classes, train.labels.as_ref()).into_iter().chain(mixed(&classes)));
             classes
         });
+        if classes.len() > MOST_CLASSES {
+            let expected = format!("at most {MOST_CLASSES}");
+            return Err(Error::unfit(name, format!("{} classes", classes.len()), expected));
+        }
         let shape = train.images.shape;
         if let Some(test) = test.as_ref().filter(|test| test.images.shape != shape) {
             let (found, expected) =

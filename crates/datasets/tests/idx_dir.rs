@@ -155,11 +155,6 @@ fn a_malformed_file_names_the_offset_what_was_found_and_what_was_expected() {
             "byte 4: found 4294967295 x 4294967295 x 4294967295, \
              expected dimensions whose product fits in 64 bits",
         ),
-        (
-            idx(&[most, most, 1], &[7; 12]),
-            "byte 28: found the end of the file, \
-             expected 18446744065119617041 bytes for 4294967295 x 4294967295 x 1",
-        ),
         (valid[..16].to_vec(), "byte 16: found the end of the file, expected 28 bytes for 3 x 2 x 2"),
         (valid[..27].to_vec(), "byte 27: found the end of the file, expected 28 bytes for 3 x 2 x 2"),
         (
@@ -171,6 +166,21 @@ fn a_malformed_file_names_the_offset_what_was_found_and_what_was_expected() {
         assert_eq!(refusal(TRAIN_IMAGES, TRAIN_IMAGES, &bytes), format!("{TRAIN_IMAGES}: at {message}"));
         assert_eq!(refusal(TRAIN_IMAGES, &packed, &gzip(&bytes)), format!("{packed}: at {message}"));
     }
+}
+
+#[test]
+fn a_claim_that_no_memory_holds_is_refused_before_anything_is_unpacked() {
+    let claim = idx(&[u32::MAX, u32::MAX, 1], &[7; 12]);
+    let refused = refusal(TRAIN_IMAGES, TRAIN_IMAGES, &claim);
+    assert!(
+        refused.ends_with("expected 18446744065119617041 bytes for 4294967295 x 4294967295 x 1"),
+        "{refused}"
+    );
+    let refused = refusal(TRAIN_IMAGES, &format!("{TRAIN_IMAGES}.gz"), &gzip(&claim));
+    assert!(
+        refused.contains("at byte 4: found 18446744065119617025 values need 18446744065.1 GB"),
+        "{refused}"
+    );
 }
 
 #[test]

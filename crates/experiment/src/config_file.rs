@@ -40,7 +40,12 @@ pub(crate) fn written<P: Parameters>(config: &P, settings: &Settings) -> Result<
         let (mut inside, mut names) = (&mut table, key.split('.').peekable());
         while let Some(name) = names.next() {
             if names.peek().is_none() {
-                inside.insert(name.to_owned(), toml::Value::try_from(&value)?);
+                let as_toml = toml::Value::try_from(&value).map_err(|_| Invalid {
+                    field: key.clone(),
+                    value: value.to_string(),
+                    allowed: format!("at most {}", i64::MAX),
+                })?;
+                inside.insert(name.to_owned(), as_toml);
                 break;
             }
             let below = inside.entry(name).or_insert_with(|| Table::new().into());

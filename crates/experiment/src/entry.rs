@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use hebbian::ops::prepare_process;
 use hebbian_training::settings::Settings;
 use hebbian_training::{Invalid, Parameters};
 
-use crate::{Measure, RunSettings, Steering, command_line, config_file, trace};
+use crate::say::{Unprinted, tell};
+use crate::{Measure, RunSettings, Steering, command_line, config_file, stop, trace};
 
 /// One example: its settings, and what it does with them.
 ///
@@ -38,15 +39,41 @@ pub fn main<E: Experiment>() -> ExitCode {
         Ok(read) => read,
         Err(stop) => return stop.report(),
     };
-    prepare_process();
-    let traced = trace::start(steering.trace.as_deref());
+    let traced = prepare().and_then(|()| trace::start(steering.trace.as_deref()));
     match traced.and_then(|_guard| experiment.run(&steering)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", one_line(&named_by_flag::<E>(error)));
-            ExitCode::FAILURE
-        }
+        Err(error) => ended(&named_by_flag::<E>(error)),
     }
+}
+
+/// Prepares the process for work.
+///
+/// # Errors
+/// If more threads are asked for than a machine can be expected to give.
+fn prepare() -> Result<()> {
+    const MOST: usize = 1024;
+    let asked = std::env::var("RAYON_NUM_THREADS").unwrap_or_default();
+    if asked.trim().parse::<usize>().is_ok_and(|threads| threads > MOST) {
+        bail!("RAYON_NUM_THREADS is {asked}; allowed: 1 to {MOST}");
+    }
+    prepare_process();
+    Ok(())
+}
+
+/// Says why a program ended before it was done, and gives its exit code: for a signal, and for an output that was closed, what
+/// a shell gives for a program that it ended.
+fn ended(error: &anyhow::Error) -> ExitCode {
+    const CLOSED: u8 = 128 + 13;
+    let line = one_line(error);
+    if let Some(signal) = stop::asked().filter(|_| line.contains("stopped by")) {
+        tell(format_args!("stopped by {signal}: all is saved, and the same command with --resume goes on"));
+        return ExitCode::from(signal.exit_code());
+    }
+    if error.downcast_ref::<Unprinted>().is_some_and(Unprinted::is_closed) {
+        return ExitCode::from(CLOSED);
+    }
+    tell(format_args!("error: {line}"));
+    ExitCode::FAILURE
 }
 
 /// Reads the arguments of a program that is no experiment, runs it, and reports an error in one line, as [`main`] does.
@@ -55,11 +82,7 @@ pub fn tool<A: Parser>(run: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return Stop::from(error).report(),
     };
-    prepare_process();
-    run(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {}", one_line(&error));
-        ExitCode::FAILURE
-    })
+    prepare().and_then(|()| run(arguments)).unwrap_or_else(|error| ended(&error))
 }
 
 /// Why a program ends before it has begun.
@@ -80,7 +103,7 @@ impl Stop {
                 ExitCode::SUCCESS
             }
             Stop::Refused(message) => {
-                eprintln!("error: {message}");
+                tell(format_args!("error: {message}"));
                 ExitCode::from(USAGE)
             }
         }

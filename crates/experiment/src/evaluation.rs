@@ -10,9 +10,12 @@ use hebbian_classifier::{
     evaluate, train,
 };
 use hebbian_plots::{ConfusionMatrix, Curves, Picture, Series};
+use hebbian_training::all_finite;
 use serde_json::{Map, json};
 
+use crate::diverged::Diverged;
 use crate::learning::plain;
+use crate::stop::Stoppable;
 use crate::{Data, Metric, Phase, Row, RunKey, Session};
 
 /// Bytes that the features of all sets may have together as f32. What would be more is held as f16.
@@ -22,9 +25,14 @@ use crate::{Data, Metric, Phase, Row, RunKey, Session};
 /// under a network with 24 576 features these are 60 000 x 3072 x 4 bytes = 0.7 GB, 60 000 x 24 576 x 2 bytes = 2.9 GB
 /// (as f32 5.9 GB) and some 0.3 GB: 4 GB.
 const F32_FEATURES: usize = 1 << 30;
+/// Of how many examples the features are looked at when their readout has diverged.
+const MEASURED: usize = 1000;
 
 impl<D> Session<D> {
     /// Trains `network` on `examples` and evaluates it on the `sets` after each epoch, all in the metrics.
+    ///
+    /// # Errors
+    /// If a loss or a weight is not finite after an epoch; [`row`](Self::row) makes that a row without numbers.
     pub fn descend(
         &mut self,
         (key, phase): (RunKey<'_>, Phase),
@@ -37,8 +45,13 @@ impl<D> Session<D> {
         let what = if phase == Phase::Learn { "learn" } else { "read out" };
         let bar = self.progress.bar(&format!("{}: {what}", key.name), config.epochs, 0);
         let metrics = &mut self.metrics;
+        let mut diverged = None;
         let mut log = |epoch: &Epoch| {
             bar.inc(1);
+            diverged = Diverged::of(epoch, network, config)?;
+            if let Some(diverged) = &diverged {
+                return Err(candle_core::Error::msg(diverged));
+            }
             let mut values = Map::new();
             values.insert("train_loss".into(), json!(epoch.loss));
             values.insert("train_accuracy".into(), json!(epoch.accuracy));
@@ -48,9 +61,12 @@ impl<D> Session<D> {
             }
             metrics.push(Metric::of(key, phase, epoch.epoch, epoch.seconds, values)).map_err(plain)
         };
-        train(network, config, key.seed, examples, sets, &mut [&mut log])?;
+        let trained = train(&Stoppable(network), config, key.seed, examples, sets, &mut [&mut log]);
         bar.finish_and_clear();
-        Ok(())
+        match diverged {
+            Some(diverged) => Err(diverged.into()),
+            None => Ok(trained?),
+        }
     }
 }
 
@@ -69,13 +85,15 @@ impl Session {
         let _span = tracing::info_span!("read out", name = key.name).entered();
         let begin = Instant::now();
         let encode = self.encoding(layer)?;
+        let layer = &Stoppable(layer);
         let of = |examples: &Labeled| examples.with_inputs(encode(layer, examples.inputs())?);
         let train = of(&self.data.train)?;
         let features_seconds = begin.elapsed().as_secs_f64();
         let validation = self.data.validation.as_ref().map(of).transpose()?;
         let test = of(&self.data.test)?;
         let sets = sets(validation.as_ref(), test_by_epoch.then_some(&test));
-        self.descend((key, Phase::Readout), readout, config, &train, &sets)?;
+        let read_out = self.descend((key, Phase::Readout), readout, config, &train, &sets);
+        read_out.map_err(|error| named_by_inputs(error, train.inputs()))?;
         let seconds = self.metrics.seconds(key, Phase::Readout);
         let accuracies = accuracies(readout, &config.loss, [Some(&train), validation.as_ref(), Some(&test)])?;
         let units = Some(train.inputs().dim(1)?);
@@ -137,6 +155,16 @@ impl Session {
     pub fn evaluate(&self, model: &dyn Module) -> Result<Row> {
         let Data { train, validation, test, .. } = &self.data;
         accuracies(model, &Loss::default(), [Some(train), validation.as_ref(), Some(test)])
+    }
+}
+
+/// Where features are not finite, no readout can be to blame.
+fn named_by_inputs(error: anyhow::Error, inputs: &Tensor) -> anyhow::Error {
+    let finite = inputs.dim(0).and_then(|all| all_finite(&inputs.narrow(0, 0, all.min(MEASURED))?));
+    match error.downcast::<Diverged>() {
+        Ok(diverged) if matches!(finite, Ok(false)) => diverged.since_its_inputs_are_not_finite().into(),
+        Ok(diverged) => diverged.into(),
+        Err(other) => other,
     }
 }
 

@@ -100,7 +100,21 @@ impl FeatureFile {
     /// A batch at a time, so that features may be larger than memory.
     fn write_npy(&self, images: usize, portions: impl Iterator<Item = Result<Tensor>>) -> Result<()> {
         let partial = self.path.with_extension("npy.tmp");
-        let mut file = BufWriter::new(File::create(&partial)?);
+        let written = self.write_partial(&partial, images, portions);
+        if written.is_err() {
+            let _ = std::fs::remove_file(&partial);
+        }
+        written?;
+        Ok(std::fs::rename(&partial, &self.path)?)
+    }
+
+    fn write_partial(
+        &self,
+        partial: &Path,
+        images: usize,
+        portions: impl Iterator<Item = Result<Tensor>>,
+    ) -> Result<()> {
+        let mut file = BufWriter::new(File::create(partial)?);
         let mut portions = portions.peekable();
         if let Some(Ok(features)) = portions.peek() {
             file.write_all(&npy_header(self.precision, (images, features.dim(1)?)))?;
@@ -110,8 +124,7 @@ impl FeatureFile {
             features?.write_bytes(&mut bytes)?;
             file.write_all(&bytes)?;
         }
-        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        Ok(std::fs::rename(&partial, &self.path)?)
+        Ok(file.into_inner().map_err(|error| error.into_error())?.sync_all()?)
     }
 
     fn write_safetensors(

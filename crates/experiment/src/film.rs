@@ -18,6 +18,8 @@ const WIDTH: usize = 600;
 /// and holds all that a resumed run needs.
 pub(crate) struct FilmRecorder {
     path: PathBuf,
+    /// Of which run it is.
+    run: String,
     film: Film,
     written: usize,
     image: (usize, usize),
@@ -25,18 +27,21 @@ pub(crate) struct FilmRecorder {
 }
 
 impl FilmRecorder {
-    /// Goes on with the film at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it is;
+    /// Goes on with the film of the run `run` at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it is;
     /// `image` is the height and width of a receptive field.
     pub(crate) fn begin<R: LearningRule>(
-        path: PathBuf,
+        (path, run): (PathBuf, &str),
         image: (usize, usize),
         rule: &R,
         (done, steps): (usize, usize),
     ) -> Result<Self> {
-        let mut recorder = Self { path, film: Film::new(FRAME_TIME), written: 0, image, steps };
+        let (run, film) = (run.to_owned(), Film::new(FRAME_TIME));
+        let mut recorder = Self { path, run, film, written: 0, image, steps };
         if done > 0 {
-            let bytes = std::fs::read(&recorder.path).with_context(|| recorder.path.display().to_string())?;
-            recorder.film = Film::open(&bytes).with_context(|| recorder.path.display().to_string())?;
+            let place = || recorder.path.display().to_string();
+            let bytes = std::fs::read(&recorder.path).with_context(place)?;
+            let film = unsigned(&bytes, &recorder.run).with_context(place)?;
+            recorder.film = Film::open(&film).with_context(place)?;
             recorder.film.truncate(1 + recorder.frames_after(done));
         } else {
             recorder.record(rule, 0)?;
@@ -68,11 +73,35 @@ impl FilmRecorder {
     /// Writes the film, if there is more of it than was written.
     pub(crate) fn write(&mut self) -> Result<()> {
         if self.written < self.film.len() {
-            replace_file(&self.path, &self.film.gif()?).with_context(|| self.path.display().to_string())?;
+            let film = signed(self.film.gif()?, &self.run);
+            replace_file(&self.path, &film).with_context(|| self.path.display().to_string())?;
             self.written = self.film.len();
         }
         Ok(())
     }
+}
+
+/// How a comment of eight characters begins in a GIF, and how it and the file end.
+const COMMENT: [u8; 3] = [0x21, 0xfe, 8];
+const END: [u8; 2] = [0, b';'];
+const SIGNATURE: usize = COMMENT.len() + 8 + END.len();
+
+/// The film with the checksum of it and of its run in a comment at the end.
+fn signed(mut film: Vec<u8>, run: &str) -> Vec<u8> {
+    let sum = checksum(&film, run);
+    film.pop();
+    [&film, &COMMENT[..], sum.as_bytes(), &END].concat()
+}
+
+/// The film that was [`signed`].
+fn unsigned(bytes: &[u8], run: &str) -> Result<Vec<u8>> {
+    let film = bytes.len().checked_sub(SIGNATURE).map(|end| [&bytes[..end], b";"].concat());
+    let film = film.filter(|film| signed(film.clone(), run) == bytes);
+    film.context("it is damaged, or of another run: its checksum is not that of its content")
+}
+
+fn checksum(film: &[u8], run: &str) -> String {
+    format!("{:08x}", crc32c::crc32c_append(crc32c::crc32c(run.as_bytes()), film))
 }
 
 /// The weights of a rule on images of the height and width `image`, and the height and width of what each unit sees: the
@@ -88,4 +117,23 @@ pub fn receptive_fields(rule: &dyn LearningRule, image: (usize, usize)) -> Resul
     let pixels = weights.reshape((units, channels, inputs / channels))?.transpose(1, 2)?.contiguous()?;
     let side = (inputs / channels).isqrt();
     Ok((pixels.flatten_from(1)?, (side, side)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_film_of_another_run_and_one_with_a_flipped_bit_are_refused() {
+        let film = b"GIF89a and frames;";
+        let whole = signed(film.to_vec(), "of these settings");
+        assert_eq!(unsigned(&whole, "of these settings").unwrap(), film);
+        unsigned(&whole, "of others").unwrap_err();
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(unsigned(&flipped, "of these settings").is_err(), "bit {bit}");
+        }
+        unsigned(b";", "of these settings").unwrap_err();
+    }
 }

@@ -9,6 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use hebbian_datasets::{Dataset, Examples, ImageFile, ImageShape, Loose, read_loose};
 use hebbian_model::Model;
 
+use crate::say::tell;
+
 /// Images in the form that a layer takes, whatever form they had.
 ///
 /// What had to be done to them is told in notes. A file that cannot be read is told too, and stops no other.
@@ -96,14 +98,14 @@ impl ImageSet {
     fn tell_notes(&self) {
         for Note { text, first, others } in &self.notes {
             let more = if *others > 0 { format!(" and {others} more") } else { String::new() };
-            eprintln!("note: {first}{more}: {text}");
+            tell(format_args!("note: {first}{more}: {text}"));
         }
     }
 
     fn tell(&mut self, read: Result<()>) {
         if let Err(error) = read {
             self.failures += 1;
-            eprintln!("error: {error:#}");
+            tell(format_args!("error: {error:#}"));
         }
     }
 

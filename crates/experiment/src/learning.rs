@@ -12,6 +12,8 @@ use hebbian_training::{Checkpoint, Observer};
 use serde_json::{Map, Value, json};
 
 use crate::film::FilmRecorder;
+use crate::run_lock::RunLock;
+use crate::stop;
 use crate::watcher::{Forgetful, Watcher};
 use crate::{LearningBar, Metric, Metrics, Phase, RunKey, Session, Subject};
 
@@ -22,10 +24,17 @@ impl<D: Subject> Session<D> {
     /// The training of `rule`, from its checkpoint if there is one: `rule` then takes over the checkpoint's state.
     pub fn begin<R: LearningRule>(&self, key: RunKey<'_>, rule: &mut R, config: &FitConfig) -> Result<Fit> {
         let path = self.checkpoint_path(key);
+        let run = self.folder.identity();
         if !path.exists() {
-            return Ok(Fit::new(config.clone(), key.seed)?);
+            return Ok(Fit::new(config.clone(), key.seed)?.of_run(run));
         }
         let checkpoint = Checkpoint::load(&path, &self.device)?;
+        let theirs = checkpoint.metadata.training.as_ref().and_then(|training| training.run.as_deref());
+        ensure!(
+            theirs == Some(run),
+            "--resume: {} is of another run: other settings, data or version made it",
+            path.display()
+        );
         Fit::resume(config.clone(), key.seed, rule, &checkpoint)
             .with_context(|| format!("--resume: {}", path.display()))
     }
@@ -54,15 +63,18 @@ impl<D: Subject> Session<D> {
         mut watcher: impl Watcher<R>,
     ) -> Result<()> {
         let (done, config) = (fit.epoch(), fit.config().clone());
+        self.metrics.retain(|metric| !metric.is_of(key, Phase::Learn) || metric.epoch <= done)?;
+        let kept = self.metrics.of(key, Phase::Learn).count();
+        let path = self.folder.file("metrics.jsonl");
+        ensure!(kept == done, "--resume: {} has {kept} of {done} epochs of {}", path.display(), key.name);
         if done == config.epochs {
             return Ok(());
         }
         let line = self.take_up(key, fit, &mut watcher)?;
-        self.metrics.retain(|metric| !metric.is_of(key, Phase::Learn) || metric.epoch <= done)?;
         let steps = config.epochs * (self.data.inputs().dim(0)? / config.batch_size);
         let film = self.is_primary(key).then(|| {
             let path = self.folder.file("film.gif");
-            FilmRecorder::begin(path, self.data.image(), rule, (fit.step(), steps))
+            FilmRecorder::begin((path, self.folder.identity()), self.data.image(), rule, (fit.step(), steps))
         });
         let name = format!("{}: learn", key.name);
         let mut recorder = Recorder {
@@ -76,6 +88,7 @@ impl<D: Subject> Session<D> {
             saved: Instant::now(),
             image: self.image()?,
             metrics: &mut self.metrics,
+            lock: self.folder.lock(),
         };
         fit.run(rule, self.data.inputs(), &mut [&mut recorder])?;
         recorder.bar.finish();
@@ -148,6 +161,7 @@ struct Recorder<'a, W> {
     saved: Instant,
     image: ImageShape,
     metrics: &'a mut Metrics,
+    lock: &'a RunLock,
 }
 
 impl<W> Recorder<'_, W> {
@@ -172,6 +186,7 @@ impl<W> Recorder<'_, W> {
     where
         W: Watcher<R>,
     {
+        self.lock.check()?;
         if let Some(film) = &mut self.film {
             film.write()?;
         }
@@ -200,10 +215,11 @@ impl<W> Recorder<'_, W> {
             }
             Ended::Epoch(report) => self.finish_epoch(event.fit, event.rule.learning_rate(), report)?,
         }
-        if event.epoch_report().is_some() || self.saved.elapsed() >= self.every {
+        let stopped = stop::check();
+        if event.epoch_report().is_some() || self.saved.elapsed() >= self.every || stopped.is_err() {
             self.save(event.fit, event.rule)?;
         }
-        Ok(())
+        stopped
     }
 }
 

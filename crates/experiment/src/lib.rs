@@ -40,6 +40,8 @@
 //! run leaves behind.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
+// A closed stream makes the macros panic: `print` and `tell` do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod answer;
 pub mod codes;
@@ -48,6 +50,7 @@ mod config_file;
 mod data;
 mod dataset_name;
 mod device;
+mod diverged;
 mod entry;
 mod evaluation;
 mod feature_file;
@@ -63,10 +66,13 @@ mod publish;
 mod results;
 mod run_folder;
 mod run_key;
+mod run_lock;
+mod say;
 mod session;
 mod settings;
 mod standardized;
 mod steering;
+mod stop;
 mod sweep;
 mod tensorboard;
 mod trace;
@@ -90,6 +96,7 @@ pub use publish::Publish;
 pub use results::{Measure, Results, Row};
 pub use run_folder::RunFolder;
 pub use run_key::RunKey;
+pub use say::{print, tell};
 pub use session::Session;
 pub use settings::{DataSettings, RunSettings, check_batches};
 pub use standardized::Standardized;

@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use hebbian_training::replace_file;
+use anyhow::{Context, Result, anyhow};
+use hebbian_training::{check_sealed, replace_file, sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,6 +44,8 @@ pub struct Metric {
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
+    /// Of which run they are: it is in the checksum of each line.
+    run: String,
     all: Vec<Metric>,
     file: File,
     events: Option<EventFiles>,
@@ -54,12 +56,12 @@ impl Metrics {
     /// With `events` they are written there for TensorBoard too.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or any other line is no metric.
-    pub(crate) fn open(path: PathBuf, events: Option<PathBuf>) -> Result<Self> {
-        let all = if path.exists() { read(&path)? } else { Vec::new() };
-        let file = rewrite(&path, &all)?;
+    /// If the file cannot be read or written, or any other line is no metric of this `run`.
+    pub(crate) fn open(path: PathBuf, run: &str, events: Option<PathBuf>) -> Result<Self> {
+        let all = if path.exists() { read(&path, run)? } else { Vec::new() };
+        let file = rewrite(&path, run, &all)?;
         let events = events.map(|folder| EventFiles::begin(folder, &all)).transpose()?;
-        Ok(Self { path, all, file, events })
+        Ok(Self { path, run: run.to_owned(), all, file, events })
     }
 
     /// Forgets all lines but those to be `kept`: the epochs that a resumed run goes through again.
@@ -69,7 +71,7 @@ impl Metrics {
         if self.all.len() == before {
             return Ok(());
         }
-        self.file = rewrite(&self.path, &self.all)?;
+        self.file = rewrite(&self.path, &self.run, &self.all)?;
         if let Some(events) = &mut self.events {
             events.begin_again(&self.all)?;
         }
@@ -78,7 +80,9 @@ impl Metrics {
 
     /// Adds one line.
     pub fn push(&mut self, metric: Metric) -> Result<()> {
-        self.file.write_all(line(&metric)?.as_bytes()).with_context(|| self.path.display().to_string())?;
+        self.file
+            .write_all(line(&metric, &self.run)?.as_bytes())
+            .with_context(|| self.path.display().to_string())?;
         if let Some(events) = &mut self.events {
             events.push(&metric)?;
         }
@@ -139,61 +143,96 @@ impl Metric {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Metric>> {
+fn read(path: &Path, run: &str) -> Result<Vec<Metric>> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    // What stands after the last end of a line was cut by a kill, or is nothing.
     let mut lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
-    lines.pop();
+    // What stands after the last end of a line was cut by a kill, or is nothing, unless only its end is damaged.
+    let last = lines.pop().unwrap_or_default();
+    let whole = last.iter().rposition(|&byte| byte == b'}').map_or(&[][..], |end| &last[..=end]);
+    if check_sealed(run, whole).is_ok() {
+        lines.push(whole);
+    }
     let metric = |(at, line): (usize, &&[u8])| {
-        serde_json::from_slice(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
+        let place = || format!("{}, line {}", path.display(), at + 1);
+        check_sealed(run, line).map_err(|reason| anyhow!(reason)).with_context(place)?;
+        let mut metric: Metric = serde_json::from_slice(line).with_context(place)?;
+        metric.values.remove("checksum");
+        Ok(metric)
     };
     lines.iter().enumerate().map(metric).collect()
 }
 
 /// Replaces the file and opens it for more.
-fn rewrite(path: &Path, all: &[Metric]) -> Result<File> {
+fn rewrite(path: &Path, run: &str, all: &[Metric]) -> Result<File> {
     let place = || path.display().to_string();
-    let text = all.iter().map(line).collect::<Result<String>>()?;
+    let text = all.iter().map(|metric| line(metric, run)).collect::<Result<String>>()?;
     replace_file(path, text.as_bytes()).with_context(place)?;
     OpenOptions::new().append(true).open(path).with_context(place)
 }
 
-fn line(metric: &Metric) -> Result<String> {
-    Ok(serde_json::to_string(metric)? + "\n")
+/// A line, with a checksum of it and of the run.
+fn line(metric: &Metric, run: &str) -> Result<String> {
+    Ok(sealed(run, &serde_json::to_string(metric)?) + "\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"seed":0,"model":"rule","phase":"learn","epoch":1,"seconds":0.5}"#;
+    const RUN: &str = "of these settings";
+
+    fn written() -> String {
+        let plain = r#"{"seed":0,"model":"rule","phase":"learn","epoch":1,"seconds":0.5}"#;
+        sealed(RUN, plain)
+    }
 
     fn reopened(text: &[u8]) -> Result<(usize, String)> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("metrics.jsonl");
         std::fs::write(&path, text)?;
-        let metrics = Metrics::open(path.clone(), None)?;
+        let metrics = Metrics::open(path.clone(), RUN, None)?;
         Ok((metrics.all.len(), std::fs::read_to_string(&path)?))
     }
 
     #[test]
     fn a_last_line_that_was_cut_is_dropped() {
+        let line = written();
         for cut in ["", "{\"seed\":0,\"mod", "{\"seed\":0,\"model\":\"Fo\u{e4}"] {
-            let text = format!("{LINE}\n{cut}");
+            let text = format!("{line}\n{cut}");
             let text = &text.as_bytes()[..text.len() - usize::from(cut.ends_with('\u{e4}'))];
-            assert_eq!(reopened(text).unwrap(), (1, format!("{LINE}\n")), "{cut}");
+            assert_eq!(reopened(text).unwrap(), (1, format!("{line}\n")), "{cut}");
         }
     }
 
     #[test]
     fn any_other_damaged_line_is_named() {
-        let damaged: [&[u8]; 3] = [b"{\"seed\":0,", b"", b"\xff\xfe"];
-        for line in damaged {
-            let text = [LINE.as_bytes(), b"\n", line, b"\n", LINE.as_bytes(), b"\n"].concat();
+        let line = written();
+        let damaged: [&[u8]; 4] = [b"{\"seed\":0,", b"", b"\xff\xfe", b"{}"];
+        for other in damaged {
+            let text = [line.as_bytes(), b"\n", other, b"\n", line.as_bytes(), b"\n"].concat();
             let refused = reopened(&text).unwrap_err().to_string();
             assert!(refused.ends_with("metrics.jsonl, line 2"), "{refused}");
         }
-        let last = [LINE.as_bytes(), b"\n{}\n"].concat();
-        assert!(reopened(&last).unwrap_err().to_string().ends_with("line 2"));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_or_makes_no_difference() {
+        let whole = format!("{}\n", written()).repeat(2);
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone().into_bytes();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(read) = reopened(&flipped) {
+                assert_eq!(read, (2, whole.clone()), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, written() + "\n").unwrap();
+        Metrics::open(path.clone(), RUN, None).unwrap();
+        Metrics::open(path, "of others", None).unwrap_err();
     }
 }

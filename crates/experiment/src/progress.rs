@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use hebbian::Report;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::say::tell;
+
 /// Talks to the person at the terminal: a bar for what runs, a line for what is done. Silent under `--quiet`; without a
 /// terminal only the lines appear.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,7 @@ impl Progress {
     /// A line that stays.
     pub fn say(&self, line: impl std::fmt::Display) {
         if !self.quiet {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 }
@@ -87,7 +89,7 @@ impl LearningBar {
         let message = describe((epoch, self.epochs), rate, report);
         if let Some(said) = self.said.as_mut().filter(|said| said.elapsed() >= NOW_AND_THEN) {
             *said = Instant::now();
-            eprintln!("{}: {} left, {message}", self.what, HumanDuration(self.bar.eta()));
+            tell(format_args!("{}: {} left, {message}", self.what, HumanDuration(self.bar.eta())));
         }
         self.bar.set_message(message);
     }
@@ -121,7 +123,9 @@ pub(crate) fn download(file: &str, bytes: u64, of: u64) {
     if whole || (terminal && SAID.swap(tenths, Ordering::Relaxed) != tenths) {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let end = if whole { "\n" } else { "" };
-        eprint!("\r{file}: {:.1} of {:.1} MB{end}", megabytes(bytes), megabytes(of));
+        let line = format!("\r{file}: {:.1} of {:.1} MB{end}", megabytes(bytes), megabytes(of));
+        // Where it cannot be said, the download goes on.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     }
 }
 

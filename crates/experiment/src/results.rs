@@ -8,8 +8,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Experiment;
 use crate::device::device_name;
+use crate::{Experiment, RunKey};
 
 /// What one model scored, with one seed or as the mean over several. Accuracies are fractions; what was not measured
 /// is null.
@@ -42,6 +42,9 @@ pub struct Row {
     /// What must be known of the numbers, such as that an optimizer was cut short.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Whether there are no numbers, since what was trained has left them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diverged: bool,
     /// The test accuracy of each seed.
     #[serde(default)]
     pub test_accuracies: Vec<f64>,
@@ -51,6 +54,22 @@ pub struct Row {
 }
 
 impl Row {
+    /// The row of what has diverged, and how.
+    pub(crate) fn diverged(key: RunKey<'_>, how: &anyhow::Error) -> Self {
+        let notes = vec![format!("seed {}: {how:#}", key.seed)];
+        Self { model: key.name.to_owned(), notes, diverged: true, ..Self::default() }
+    }
+
+    /// The same row without the measures that are no numbers, which are then told.
+    pub(crate) fn finite(mut self) -> Self {
+        let not_finite = |(name, value): (&String, &f64)| (!value.is_finite()).then(|| name.clone());
+        for name in self.measures.iter().filter_map(not_finite).collect::<Vec<_>>() {
+            self.measures.remove(&name);
+            self.notes.push(format!("{name} is not finite"));
+        }
+        self
+    }
+
     /// One row from the rows of all seeds, which have one name.
     fn over_seeds(rows: &[&Row]) -> Option<Row> {
         let first = *rows.first()?;
@@ -67,6 +86,7 @@ impl Row {
         let notes: BTreeSet<&String> = rows.iter().flat_map(|row| &row.notes).collect();
         Some(Row {
             notes: notes.into_iter().cloned().collect(),
+            diverged: rows.iter().any(|row| row.diverged),
             model: first.model.clone(),
             units: first.units,
             readout: first.readout.clone(),
@@ -263,6 +283,25 @@ mod tests {
         assert!((row.test_accuracy_std.unwrap() - 0.01).abs() < 1e-12);
         assert_eq!(row.test_accuracies, [0.97, 0.98, 0.99]);
         assert_eq!(row.by_seed, BTreeMap::from([("test_accuracy".to_owned(), vec![0.97, 0.98, 0.99])]));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_a_note_and_no_number() {
+        let measures = [("norm", f64::NAN), ("length", f64::INFINITY), ("idle_units", 3.0)];
+        let measures = measures.map(|(name, value)| (name.to_owned(), value)).into();
+        let row = Row { measures, ..Row::default() }.finite();
+        assert_eq!(row.measures, BTreeMap::from([("idle_units".to_owned(), 3.0)]));
+        assert_eq!(row.notes, ["length is not finite", "norm is not finite"]);
+        let written = serde_json::to_string(&row).unwrap();
+        assert_eq!(serde_json::from_str::<Row>(&written).unwrap(), row);
+    }
+
+    #[test]
+    fn a_seed_that_diverged_leaves_no_mean() {
+        let gone = Row::diverged(RunKey { seed: 1, name: "m" }, &anyhow::anyhow!("diverged in epoch 1"));
+        let both = Row::over_seeds(&[&row(0.9, None), &gone]).unwrap();
+        assert_eq!((both.test_accuracy, both.diverged), (None, true));
+        assert_eq!(both.notes, ["seed 1: diverged in epoch 1"]);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use hebbian_training::settings::Settings;
 
 use crate::config_file::written;
 use crate::device::device_name;
+use crate::diverged::Diverged;
+use crate::say::print;
+use crate::stop;
 use crate::{Data, Experiment, Metrics, Progress, Results, Row, RunFolder, RunKey, Steering, Subject};
 
 /// What an example works with.
@@ -47,6 +50,7 @@ impl<D: Subject> Session<D> {
         let config = written(experiment, &Settings::of::<E>(E::FIXED)?)?;
         let folder = RunFolder::open(path, &config, data.dataset(), steering.resume, progress)?;
         let metrics = folder.metrics(steering.tensorboard)?;
+        stop::listen()?;
         if let Some(reason) = reason {
             progress.say(format!("device {}: {reason}", device_name(&device)));
         }
@@ -82,13 +86,22 @@ impl<D: Subject> Session<D> {
         self.wanted.is_empty()
     }
 
-    /// Makes a row with `make`, unless an earlier part of the run has it.
+    /// Makes a row with `make`, unless an earlier part of the run has it. Of a readout or a network that has diverged the row
+    /// says so and holds no numbers, and the run goes on.
     pub fn row(&mut self, key: RunKey<'_>, make: impl FnOnce(&mut Self) -> Result<Row>) -> Result<()> {
         let RunKey { seed, name } = key;
         if self.has(key) {
             return Ok(());
         }
-        let row = make(self).with_context(|| format!("{name}, seed {seed}"))?;
+        self.folder.lock().check()?;
+        stop::check()?;
+        let row = match make(self) {
+            Err(error) if error.is::<Diverged>() => {
+                self.progress.say(format!("note: {name}, seed {seed}: {error:#}"));
+                Row::diverged(key, &error)
+            }
+            made => made.with_context(|| format!("{name}, seed {seed}"))?.finite(),
+        };
         let test = row.test_accuracy.map(|accuracy| format!("test {:.2} % ", 100.0 * accuracy));
         let seconds = row.learn_seconds.unwrap_or(0.0) + row.readout_seconds.unwrap_or(0.0);
         self.progress.say(format!("{name}, seed {seed}: {}after {seconds:.1} s", test.unwrap_or_default()));
@@ -121,15 +134,22 @@ impl<D: Subject> Session<D> {
             return Err(anyhow!("--rows {}: this experiment has no such row", self.wanted.join(",")));
         }
         if !self.is_whole() {
-            println!("{}\n\nnumbers in {folder}: results.json, metrics.jsonl, config.toml", results.table());
-            return Ok(());
+            let table = results.table();
+            return print(format_args!(
+                "{table}\n\nnumbers in {folder}: results.json, metrics.jsonl, config.toml"
+            ));
         }
-        if let Some(missing) = pictures.iter().find(|name| !self.folder.file(name).exists()) {
+        let (drawn, missing): (Vec<&str>, Vec<&str>) =
+            pictures.iter().partition(|name| self.folder.file(name).exists());
+        if let Some(missing) =
+            missing.first().filter(|_| !self.folder.rows().iter().any(|row| row.1.diverged))
+        {
             return Err(anyhow!("{folder}: {missing} was not drawn"));
         }
-        println!("{}\n", results.table());
-        println!("pictures in {folder}: {}", pictures.join(", "));
-        println!("numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml");
-        Ok(())
+        print(format_args!("{}\n", results.table()))?;
+        print(format_args!("pictures in {folder}: {}", drawn.join(", ")))?;
+        print(format_args!(
+            "numbers in {folder}: results.json, metrics.jsonl, checkpoint.safetensors, config.toml"
+        ))
     }
 }

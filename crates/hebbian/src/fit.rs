@@ -83,6 +83,8 @@ pub struct Fit {
     factor: f64,
     /// What was measured in the epoch under way.
     tally: Tally,
+    /// Which run it is part of.
+    run: Option<String>,
 }
 
 /// Something that observers may want to see.
@@ -119,7 +121,12 @@ impl Fit {
     pub fn new(config: FitConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         let shuffles = Generator::new(seed, "shuffle");
-        Ok(Self { config, shuffles, epoch: 0, step: 0, factor: 1.0, tally: Tally::default() })
+        Ok(Self { config, shuffles, epoch: 0, step: 0, factor: 1.0, tally: Tally::default(), run: None })
+    }
+
+    /// The same training as part of the run of this name, which its checkpoints then hold.
+    pub fn of_run(self, run: impl Into<String>) -> Self {
+        Self { run: Some(run.into()), ..self }
     }
 
     /// The training that `checkpoint` was taken from, to go on exactly as if it had not stopped; `rule` takes over
@@ -164,9 +171,10 @@ impl Fit {
 
     /// The same training where it stood once.
     fn at(self, training: &Training) -> Result<Self> {
-        let &Training { generator, epoch, step, ref under_way, .. } = training;
+        let &Training { generator, epoch, step, ref under_way, ref run, .. } = training;
         let tally = under_way.as_ref().map(Tally::at).transpose()?.unwrap_or_default();
-        let fit = Self { shuffles: Generator::at(generator), epoch, step, tally, ..self };
+        let (shuffles, run) = (Generator::at(generator), run.clone());
+        let fit = Self { shuffles, epoch, step, tally, run, ..self };
         // The step before this one was the last of the epoch before, unless one is under way.
         let before = if fit.epoch_step() > 0 { epoch } else { epoch.saturating_sub(1) };
         let factor = if step > 0 { fit.factor_at(before, step - 1) } else { 1.0 };
@@ -324,6 +332,7 @@ impl Fit {
             step: self.step,
             generator: self.shuffles.state(),
             under_way: (self.epoch_step() > 0).then(|| self.sums()).transpose()?,
+            run: self.run.clone(),
         })
     }
 

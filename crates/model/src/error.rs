@@ -36,6 +36,10 @@ pub enum Error {
     #[error("the model has no readout, so it knows no classes")]
     NoReadout,
 
+    /// An answer that is no answer.
+    #[error("the {0} are not finite: the weights are too large for the images, or damaged")]
+    NotFinite(&'static str),
+
     /// The images were not taken.
     #[error(transparent)]
     Images(#[from] hebbian_datasets::Error),

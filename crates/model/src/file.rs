@@ -52,10 +52,16 @@ impl Model {
     /// What the model answers with, made small: of its rule only what `forward` needs, matrices of zeros and ones as bits,
     /// all others as half floats. A model without a readout, which nothing could be judged by, keeps all that it has.
     pub fn shrunk(&self) -> Result<Checkpoint> {
-        if self.readout.is_none() {
-            return self.checkpoint();
+        let mut small = match self.readout {
+            Some(_) => self.with_state(self.rule.inference_state()?)?,
+            None => self.checkpoint()?,
+        };
+        if let Some(training) = &mut small.metadata.training {
+            training.run = None;
         }
-        let mut small = self.with_state(self.rule.inference_state()?)?;
+        if self.readout.is_none() {
+            return Ok(small);
+        }
         for (name, tensor) in &mut small.tensors {
             if tensor.rank() != 2 || tensor.dtype() != DType::F32 {
                 continue;

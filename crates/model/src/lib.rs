@@ -44,10 +44,11 @@
 //!
 //! | field | type | |
 //! |---|---|---|
-//! | `format` | 2 | the version of this table |
+//! | `checksum` | text | CRC-32C of all bytes of the file, eight hexadecimal digits, which count as zeros in it; the first field |
+//! | `format` | 3 | the version of this table |
 //! | `rule` | text | the rule's name |
 //! | `config` | object | the rule's config, every field |
-//! | `training` | object, optional | `fit` (epochs, batch size, schedule), `epoch`, `step`, `generator`: what it takes to go on exactly |
+//! | `training` | object, optional | `fit` (epochs, batch size, schedule), `epoch`, `step`, `generator`: what it takes to go on exactly; in a run's folder `run`, which it goes on in |
 //! | `bits` | object, optional | of each tensor of zeros and ones that lies as `numpy.packbits(tensor, axis=1)`, the number of columns |
 //! | `model` | object, optional | the fields below |
 //! | `model.preprocess` | text or object | [`Preprocess`]: `"scale"`, `{"binarize": "mean"}`, `{"binarize": "above:30"}`, `"none"` |
@@ -56,7 +57,7 @@
 //! | `model.class_names` | texts, optional | from class 0 on |
 //! | `model.dataset` | object, optional | what it has learned from: `name`, `train`, `test`, `shape`, `dtype`, `range`, `classes`, `sha256` |
 //!
-//! Files of format 1 are read too.
+//! Files of formats 1 and 2, which have no checksum, are read too.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@ use candle_nn::ops::softmax_last_dim;
 use hebbian::LearningRule;
 use hebbian_classifier::{Features, SoftmaxRegression, encode, first_largest};
 use hebbian_datasets::{DatasetSummary, ImageShape};
-use hebbian_training::{State, Training};
+use hebbian_training::{State, Training, all_finite};
 
 use crate::{Description, Encoding, Error, Preprocess, Result};
 
@@ -198,21 +198,25 @@ impl Model {
 
     /// The features `(images, features)` of `images (images, inputs)`: u8 pixels, unless [`Preprocess::None`] takes inputs
     /// as they are.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if one of them is not finite.
     pub fn transform(&self, images: &Tensor) -> Result<Tensor> {
         let inputs = self.description.preprocess.apply(images, &self.device)?;
-        match self.features.is_none() && self.rule.is_sequential() {
-            true => Ok(self.rule.forward(&inputs)?),
-            false => Ok(encode(self.encoder(), &inputs)?),
-        }
+        let features = match self.features.is_none() && self.rule.is_sequential() {
+            true => self.rule.forward(&inputs)?,
+            false => encode(self.encoder(), &inputs)?,
+        };
+        finite(features, "features")
     }
 
     /// The readout's score of each class, `(images, classes)`, for `images (images, inputs)`.
     ///
     /// # Errors
-    /// [`Error::NoReadout`] without a readout.
+    /// [`Error::NoReadout`] without a readout, [`Error::NotFinite`] if a score is not finite.
     pub fn scores(&self, images: &Tensor) -> Result<Tensor> {
         let readout = self.readout.as_ref().ok_or(Error::NoReadout)?;
-        Ok(readout.forward(&self.transform(images)?)?)
+        finite(readout.forward(&self.transform(images)?)?, "scores")
     }
 
     /// The probability of each class, `(images, classes)`: the softmax of the [scores](Self::scores).
@@ -224,6 +228,10 @@ impl Model {
     pub fn predict(&self, images: &Tensor) -> Result<Vec<u32>> {
         Ok(self.scores(images)?.to_vec2::<f32>()?.iter().map(|scores| first_largest(scores) as u32).collect())
     }
+}
+
+fn finite(answer: Tensor, what: &'static str) -> Result<Tensor> {
+    if all_finite(&answer)? { Ok(answer) } else { Err(Error::NotFinite(what)) }
 }
 
 impl std::fmt::Debug for Model {

@@ -11,17 +11,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::packed_bits::{pack, unpack};
-use crate::{GeneratorState, all_finite, format1, replace_file};
+use crate::{GeneratorState, all_finite, format1, replace_file, seal};
 
 /// Named tensors: what a rule, a readout or a whole run consists of.
 pub type State = BTreeMap<String, Tensor>;
 
 /// The version of the file's layout that this crate writes. It reads those before it too.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The one metadata entry of the file. One, since safetensors keeps metadata in a hash map, whose order would make
 /// the bytes of two equal checkpoints differ.
 const ENTRY: &str = "hebbian";
+
+/// How the entry lies in a file, up to the checksum of all bytes of the file.
+const SEAL: &str = r#""hebbian":"{\"checksum\":\""#;
+/// The first format with a checksum.
+const SEALED: u64 = 3;
 
 /// Tensors, and what they are.
 #[derive(Clone, Debug)]
@@ -76,6 +81,9 @@ pub struct Training {
     /// How far the epoch has come; none between two epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
+    /// Which run it is part of, where whoever runs it gives it a name. The training goes on in no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 /// An epoch that has begun and not ended: what its report must know of the steps behind it.
@@ -151,9 +159,14 @@ impl Checkpoint {
     }
 
     /// Writes the checkpoint in the place of the file at `path`, which is there whole at every moment.
+    ///
+    /// # Errors
+    /// If a tensor holds a value that is not finite, or the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes =
-            self.to_bytes().map_err(|reason| CheckpointError::Malformed { path: path.to_owned(), reason })?;
+        let finite = self.tensors.iter().try_for_each(|(name, tensor)| check_finite(name, tensor));
+        let bytes = finite
+            .and_then(|()| self.to_bytes())
+            .map_err(|reason| CheckpointError::Malformed { path: path.to_owned(), reason })?;
         replace_file(path, &bytes).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
     }
 
@@ -163,19 +176,24 @@ impl Checkpoint {
     /// What cannot be written, in words.
     pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let metadata = serde_json::to_string(&self.metadata).map_err(|error| error.to_string())?;
-        let metadata = HashMap::from([(ENTRY.to_owned(), metadata)]);
+        let metadata = HashMap::from([(ENTRY.to_owned(), seal::blank(&metadata))]);
         let mut tensors = self.tensors.clone();
         for name in self.metadata.bits.keys() {
             let Some(tensor) = tensors.get_mut(name) else { continue };
             *tensor = pack(tensor).map_err(|error| format!("tensor `{name}` {error}"))?;
         }
-        safetensors::serialize(&tensors, Some(metadata)).map_err(|error| error.to_string())
+        let mut bytes =
+            safetensors::serialize(&tensors, Some(metadata)).map_err(|error| error.to_string())?;
+        let at = seal_of(&bytes).ok_or("its metadata have no room for a checksum")?;
+        seal::seal(&mut bytes, at);
+        Ok(bytes)
     }
 
     /// Reads the checkpoint at `path` and moves its tensors to `device`. What was saved as f16 comes as f32.
     ///
     /// Whatever the bytes, this ends with a checkpoint of this [`FORMAT`] whose tensors are finite, or with an error
-    /// that says what is wrong. A file of format 1 is read as if it had been written today. What the tensors must be called
+    /// that says what is wrong, a bit that flipped among it. A file of an earlier format, which has no checksum, is read as if it
+    /// had been written today. What the tensors must be called
     /// and how large they must be, their owner knows.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
         let bytes =
@@ -193,7 +211,10 @@ impl Checkpoint {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
         let entry = header.metadata().as_ref().and_then(|entries| entries.get(ENTRY));
         let entry = entry.ok_or_else(|| format!("no metadata entry `{ENTRY}`: another program wrote it"))?;
-        let metadata = parse_metadata(entry)?;
+        let metadata = parse_metadata(entry, || match seal_of(bytes) {
+            Some(at) => seal::check("", bytes, at),
+            None => Err("it has no checksum".to_owned()),
+        })?;
         let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
         let tensors = file.iter().map(|(name, view)| {
             let tensor = widened(view.load(&Device::Cpu), metadata.bits.get(name))
@@ -237,15 +258,29 @@ fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-fn parse_metadata(entry: &str) -> Result<Metadata, String> {
-    let value: Value = serde_json::from_str(entry).map_err(|error| format!("metadata: {error}"))?;
-    let metadata = match value.get("format").and_then(Value::as_u64) {
-        Some(1) => format1::upgraded(value),
-        Some(format) if format == u64::from(FORMAT) => serde_json::from_value(value),
-        Some(format) => return Err(format!("format {format}, but this version reads formats 1 to {FORMAT}")),
-        None => return Err("metadata: no format number".to_owned()),
+/// Where in the `bytes` of a file the checksum lies.
+fn seal_of(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let at = header.windows(SEAL.len()).position(|part| part == SEAL.as_bytes())?;
+    Some(length.len() + at + SEAL.len())
+}
+
+/// The metadata in the text of the entry; `check` the checksum that they have from format 3 on.
+fn parse_metadata(entry: &str, check: impl Fn() -> Result<(), String>) -> Result<Metadata, String> {
+    let invalid = |error: serde_json::Error| format!("metadata: {error}");
+    let mut value: Value = serde_json::from_str(entry).map_err(invalid)?;
+    let format = value.get("format").and_then(Value::as_u64).ok_or("metadata: no format number")?;
+    let checksum = value.as_object_mut().and_then(|fields| fields.remove("checksum"));
+    if checksum.is_some() || format == SEALED {
+        check()?;
+    }
+    let metadata = match format {
+        1 => format1::upgraded(value),
+        2 | SEALED => serde_json::from_value(value),
+        format => return Err(format!("format {format}, but this version reads formats 1 to {FORMAT}")),
     };
-    metadata.map_err(|error| format!("metadata: {error}"))
+    metadata.map(|metadata| Metadata { format: FORMAT, ..metadata }).map_err(invalid)
 }
 
 fn check_finite(name: &str, tensor: &Tensor) -> Result<(), String> {
@@ -285,6 +320,7 @@ mod tests {
                 }],
                 wins: Some(vec![0, u32::MAX]),
             }),
+            run: Some("of these settings".into()),
         });
         checkpoint.metadata.notes = Some(serde_json::json!({"watched": [1.0 / 3.0]}));
         checkpoint.metadata.model = Some(serde_json::json!({"image": [2, 2, 1]}));
@@ -292,10 +328,7 @@ mod tests {
     }
 
     fn written() -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("checkpoint.safetensors");
-        checkpoint().save(&path).unwrap();
-        std::fs::read(path).unwrap()
+        checkpoint().to_bytes().unwrap()
     }
 
     fn reason(bytes: &[u8]) -> String {
@@ -339,15 +372,17 @@ mod tests {
      {
         let mut between = checkpoint();
         between.metadata.notes = None;
-        between.metadata.training.as_mut().unwrap().under_way = None;
+        let training = between.metadata.training.as_mut().unwrap();
+        (training.under_way, training.run) = (None, None);
         let written = serde_json::to_string(&between.metadata).unwrap();
         assert_eq!(
             written,
-            "{\"format\":2,\"rule\":\"krotov-hopfield\",\"config\":{\"p\":2.5,\"units\":3},\"training\":{\"fit\":{\"epochs\":20},\
+            "{\"format\":3,\"rule\":\"krotov-hopfield\",\"config\":{\"p\":2.5,\"units\":3},\"training\":{\"fit\":{\"epochs\":20},\
              \"epoch\":2,\"step\":1200,\"generator\":{\"seed\":18446744073709551615,\"stream\":5151100648028894894,\
              \"position\":0}},\"model\":{\"image\":[2,2,1]}}"
         );
-        assert_eq!(parse_metadata(&written).unwrap(), between.metadata);
+        let before = written.replace("\"format\":3", "\"format\":2");
+        assert_eq!(parse_metadata(&before, || Err("unasked".to_owned())).unwrap(), between.metadata);
     }
 
     #[test]
@@ -371,24 +406,33 @@ mod tests {
     #[test]
     fn another_format_is_refused_by_its_number() {
         let mut other = checkpoint();
-        other.metadata.format = 3;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("checkpoint.safetensors");
-        other.save(&path).unwrap();
-        let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
-        assert!(error.ends_with("format 3, but this version reads formats 1 to 2"), "{error}");
+        other.metadata.format = 4;
+        let refused = reason(&other.to_bytes().unwrap());
+        assert_eq!(refused, "format 4, but this version reads formats 1 to 3");
     }
 
     #[test]
-    fn a_value_that_is_not_finite_is_refused_by_the_tensors_name() {
+    fn a_value_that_is_not_finite_is_neither_written_nor_read() {
         for value in [f32::NAN, f32::INFINITY] {
             let mut other = checkpoint();
             other.tensors.insert("rule.weights".into(), Tensor::new(&[1f32, value], &Device::Cpu).unwrap());
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("checkpoint.safetensors");
-            other.save(&path).unwrap();
-            let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
-            assert!(error.ends_with("tensor `rule.weights` holds a value that is not finite"), "{error}");
+            let unwritten = other.save(&path).unwrap_err().to_string();
+            assert!(!path.exists());
+            for error in [unwritten, reason(&other.to_bytes().unwrap())] {
+                assert!(error.ends_with("tensor `rule.weights` holds a value that is not finite"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_refused() {
+        let whole = written();
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Checkpoint::from_bytes(&flipped, &Device::Cpu).is_err(), "bit {bit}");
         }
     }
 

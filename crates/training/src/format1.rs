@@ -1,4 +1,4 @@
-//! Checkpoints of format 1, as they were written until November 2026, become such of format 2.
+//! Checkpoints of format 1, as they were written until November 2026, become such of today.
 //!
 //! Format 1 had the fields of `training` beside the rule's, and `features` and `image` for what is now `model`. `features`
 //! was an object of one of two kinds, told apart by its keys: `binarise`, the threshold of pixels, or `power`,
@@ -61,7 +61,7 @@ pub(crate) fn upgraded(metadata: Value) -> serde_json::Result<Metadata> {
         }
     }
     let model = (!model.is_empty()).then_some(Value::Object(model));
-    let training = Some(Training { fit, epoch, step, generator, under_way: None });
+    let training = Some(Training { fit, epoch, step, generator, under_way: None, run: None });
     Ok(Metadata { format: FORMAT, rule, config, training, bits, model, notes: None })
 }
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn what_a_training_needs_is_kept_under_training() {
         let metadata = upgraded_with("bits", json!({"rule.weights": 784}));
-        assert_eq!((metadata.format, metadata.rule.as_str()), (2, "krotov-hopfield"));
+        assert_eq!((metadata.format, metadata.rule.as_str()), (FORMAT, "krotov-hopfield"));
         let training = metadata.training.unwrap();
         assert_eq!((training.epoch, training.step, training.generator.seed), (2, 1200, 3));
         assert_eq!(metadata.bits["rule.weights"], 784);

@@ -23,22 +23,26 @@ mod durable;
 mod finite;
 mod format1;
 mod invalid;
+mod memory;
 mod observer;
 mod packed_bits;
 mod parameters;
 mod random;
 mod schedule;
 pub mod schema;
+mod seal;
 pub mod settings;
 
 pub use batches::Batches;
 pub use checkpoint::{
     Checkpoint, CheckpointError, FORMAT, Metadata, RunningMeasure, State, Training, UnderWay,
 };
-pub use durable::replace_file;
+pub use durable::{replace_file, replace_files};
 pub use finite::all_finite;
 pub use invalid::Invalid;
+pub use memory::{TooLarge, fits};
 pub use observer::Observer;
 pub use parameters::Parameters;
 pub use random::{Generator, GeneratorState};
 pub use schedule::{Progress, Schedule};
+pub use seal::{check_sealed, sealed};

@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use crate::memory::fits;
+
 /// A portable generator (ChaCha with 8 rounds), seeded by a number and a purpose.
 ///
 /// Every purpose has a stream of its own: the weights of one model and the shuffles of another never share draws,
@@ -62,7 +64,7 @@ impl Generator {
         std: f64,
         device: &Device,
     ) -> Result<Tensor> {
-        let shape = shape.into();
+        let shape = checked(shape)?;
         let draws: Vec<f32> = (0..shape.elem_count())
             .map(|_| (mean + std * self.stream.sample::<f64, _>(StandardNormal)) as f32)
             .collect();
@@ -77,7 +79,7 @@ impl Generator {
         high: f64,
         device: &Device,
     ) -> Result<Tensor> {
-        let shape = shape.into();
+        let shape = checked(shape)?;
         // An f64 just below `high` may round to it.
         let largest = if low < high { largest_below(high).max(low as f32) } else { f32::INFINITY };
         let draws: Vec<f32> = (0..shape.elem_count())
@@ -98,6 +100,13 @@ impl Generator {
         order.shuffle(&mut self.stream);
         order
     }
+}
+
+/// A shape whose f32 fit into memory.
+fn checked(shape: impl Into<Shape>) -> Result<Shape> {
+    let shape = shape.into();
+    fits(shape.dims(), size_of::<f32>())?;
+    Ok(shape)
 }
 
 /// The largest f32 below `limit`.
@@ -124,6 +133,14 @@ mod tests {
         let mut resumed = Generator::at(generator.state());
         assert_eq!(generator.permutation(100), resumed.permutation(100));
         Ok(())
+    }
+
+    #[test]
+    fn more_draws_than_memory_holds_are_refused() {
+        let refused =
+            Generator::new(7, "weights").normal((1 << 40, 784), 0.0, 1.0, &Device::Cpu).unwrap_err();
+        assert!(refused.to_string().contains("1099511627776 x 784 values need"), "{refused}");
+        Generator::new(7, "weights").uniform((usize::MAX, 784), 0.0, 1.0, &Device::Cpu).unwrap_err();
     }
 
     #[test]

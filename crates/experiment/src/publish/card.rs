@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use hebbian::Registry;
 use hebbian_model::{Encoding, Model};
@@ -22,6 +22,14 @@ pub struct LayerNumbers {
     pub commit: Option<String>,
     /// What it is worth; none without a readout.
     pub judged: Option<Judged>,
+    /// CRC-32C of the file that it was measured of, in hexadecimal; none of a file from before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+}
+
+/// The checksum of a layer's file.
+pub fn checksum(file: &[u8]) -> String {
+    format!("{:08x}", crc32c::crc32c(file))
 }
 
 /// Test images that a layer got right.
@@ -37,10 +45,16 @@ pub struct Judged {
 }
 
 /// The card of the layer `name` in the file at `path`: of what the file holds and what was measured of it, and of nothing else.
+///
+/// # Errors
+/// If the numbers were measured of another file.
 pub fn card(name: &str, path: &Path, numbers: &LayerNumbers) -> Result<String> {
     let checkpoint = &Checkpoint::load(path, &Device::Cpu)?;
     let model = Model::load(path, &Registry::builtin(), &Device::Cpu)?;
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    if numbers.checksum.as_ref().is_some_and(|measured| *measured != checksum(&bytes)) {
+        bail!("{} is not the file that was measured: publish the layer again", path.display());
+    }
     let card = Card { name, checkpoint, encoding: model.encoding(), numbers };
     card.text(&tensors_of(&bytes)?, bytes.len())
 }

@@ -1,19 +1,20 @@
 //! `pretrained/NAME.safetensors`: a trained layer small enough to be handed around, and what that very file is worth.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use hebbian::Registry;
 use hebbian_datasets::{Examples, ReadOptions};
 use hebbian_model::Model;
-use hebbian_training::replace_file;
+use hebbian_training::replace_files;
 use serde_json::Value;
 use toml::Table;
 
 use super::Run;
-use super::card::{Judged, LayerNumbers, card};
+use super::card::{Judged, LayerNumbers, card, checksum};
 use super::numbers::read;
+use crate::say::print;
 use crate::{DatasetName, DeviceChoice, dataset_named};
 
 #[derive(Args)]
@@ -49,7 +50,8 @@ pub struct Arguments {
 /// Images judged at once.
 const PORTION: usize = 1000;
 
-/// Writes the file, loads it back, judges what was loaded, and says so on the card.
+/// Writes the file in a folder of its own, loads it back, judges what was loaded, and puts it, what was measured and the card in
+/// their places together.
 pub fn publish(arguments: &Arguments) -> Result<()> {
     let Run { run, name } = &arguments.run;
     let device = arguments.device.open()?;
@@ -58,8 +60,9 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     let small = whole.shrunk()?;
     let folder = &arguments.pretrained;
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let path = folder.join(format!("{name}.safetensors"));
-    small.save(&path)?;
+    let fresh = tempfile::tempdir_in(folder).with_context(|| folder.display().to_string())?;
+    let file = fresh.path().join(format!("{name}.safetensors"));
+    small.save(&file)?;
 
     let settings = run.join("config.toml");
     let settings: Table = read(&settings)?.parse().with_context(|| settings.display().to_string())?;
@@ -72,34 +75,36 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
             let dir = arguments.data_dir.clone();
             let dir = dir.or_else(|| data("data_dir").map(PathBuf::from));
             let test = dataset_named(&name, dir.as_deref(), &ReadOptions::default(), false)?.test;
-            let written = Model::load(&path, &registry, &device)?;
+            let written = Model::load(&file, &registry, &device)?;
             Some(Judged { right: judge(&written, &test)?, whole: judge(&whole, &test)?, of: test.len() })
         }
     };
     let results: Value = serde_json::from_str(&read(&run.join("results.json"))?)?;
+    let layer = std::fs::read(&file).with_context(|| file.display().to_string())?;
     let numbers = LayerNumbers {
         dataset: results["dataset"]["name"].as_str().unwrap_or(dataset).to_owned(),
         train: results["dataset"]["train"].as_u64(),
         commit: arguments.commit.clone(),
         judged,
+        checksum: Some(checksum(&layer)),
     };
-    let write = |place: &Path, text: String| {
-        replace_file(place, text.as_bytes()).with_context(|| place.display().to_string())
-    };
-    std::fs::create_dir_all(&arguments.layers).with_context(|| arguments.layers.display().to_string())?;
+    let layers = &arguments.layers;
+    std::fs::create_dir_all(layers).with_context(|| layers.display().to_string())?;
     let json = serde_json::to_string_pretty(&numbers)? + "\n";
-    write(&arguments.layers.join(format!("{name}.json")), json)?;
-    write(&folder.join(format!("{name}.md")), card(name, &path, &numbers)?)?;
+    let path = folder.join(format!("{name}.safetensors"));
+    replace_files(&[
+        (&path, &layer),
+        (&layers.join(format!("{name}.json")), json.as_bytes()),
+        (&folder.join(format!("{name}.md")), card(name, &file, &numbers)?.as_bytes()),
+    ])
+    .with_context(|| path.display().to_string())?;
     match judged {
-        Some(Judged { right, whole, of }) => {
-            println!(
-                "{}: {right} of {of} test images right, {whole} before it was made small",
-                path.display()
-            );
-        }
-        None => println!("{}: no readout, every value as it was", path.display()),
+        Some(Judged { right, whole, of }) => print(format_args!(
+            "{}: {right} of {of} test images right, {whole} before it was made small",
+            path.display()
+        )),
+        None => print(format_args!("{}: no readout, every value as it was", path.display())),
     }
-    Ok(())
 }
 
 /// How many of the examples it classifies right.

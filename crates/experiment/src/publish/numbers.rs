@@ -12,6 +12,7 @@ use toml::Table;
 
 use super::Run;
 use crate::run_folder::leaves;
+use crate::say::print;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -47,8 +48,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
     let path = arguments.results.join(format!("{name}.json"));
     let text = serde_json::to_string_pretty(&results)? + "\n";
     replace_file(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
-    println!("{}", path.display());
-    Ok(())
+    print(path.display())
 }
 
 /// Every setting of the published config must have the same value in the run.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hebbian_training::replace_file;
+use hebbian_training::replace_files;
 
 use super::card::{LayerNumbers, card};
 use super::numbers::read;
 use super::page::page;
 use super::passages::{filled, unsourced};
 use super::runs::Runs;
+use crate::say::print;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -29,11 +30,12 @@ const RESULTS_PAGE: &str = "docs/results.md";
 /// Pages on which each number with a point in it must have a source.
 const RESULTS: [&str; 2] = ["README.md", "docs/comp_spec.md"];
 
-/// Writes all pages, or checks them.
+/// Writes all pages together, or checks them.
 pub fn publish(arguments: &Arguments) -> Result<()> {
     let Arguments { root, check } = arguments;
     let runs = Runs::read(&root.join("results"))?;
     let pages = pages(root);
+    let mut changed = Vec::new();
     for path in &pages {
         let place = || path.display().to_string();
         let text = if path.exists() { read(path)? } else { String::new() };
@@ -41,17 +43,19 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
         if written != text && *check {
             bail!("{}: {}; write it with `publish pages`", place(), first_difference(&text, &written));
         }
-        if written != text {
-            replace_file(path, written.as_bytes()).with_context(place)?;
-            println!("{}", place());
-        }
         let is_of_results = RESULTS.iter().any(|page| root.join(page) == *path);
         if let Some(number) = unsourced(&written).with_context(place)?.filter(|_| is_of_results && *check) {
             bail!("{}: {number} has no source: write it from a run, or say <!-- source: ... -->", place());
         }
+        if written != text {
+            changed.push((path.as_path(), written));
+        }
     }
+    let files: Vec<(&Path, &[u8])> = changed.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
+    replace_files(&files).with_context(|| root.display().to_string())?;
+    changed.iter().try_for_each(|(path, _)| print(path.display()))?;
     if *check {
-        println!("{} pages are what results/ gives", pages.len());
+        print(format_args!("{} pages are what results/ gives", pages.len()))?;
     }
     Ok(())
 }

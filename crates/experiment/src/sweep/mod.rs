@@ -12,6 +12,7 @@ use hebbian_training::replace_file;
 use serde_json::{Map, Value, json};
 
 use crate::publish::{checked_out, read};
+use crate::say::print;
 use file::{Point, SweepFile};
 
 /// Run an experiment over a grid of settings
@@ -53,13 +54,8 @@ impl Sweep {
         let mut rows = Vec::new();
         let mut seconds = 0.0;
         for (number, point) in points.iter().enumerate() {
-            println!(
-                "point {} of {}: {}: {}",
-                number + 1,
-                points.len(),
-                point.rows.join(", "),
-                point.setting
-            );
+            let (number, of, made) = (number + 1, points.len(), point.rows.join(", "));
+            print(format_args!("point {number} of {of}: {made}: {}", point.setting))?;
             let folder = self.out.join(&name).join(folder_name(point));
             let results = run_point(&sweep.example, point, &folder)?;
             seconds += results["training_seconds"].as_f64().unwrap_or_default();
@@ -80,7 +76,7 @@ impl Sweep {
         let path = self.results.join(format!("sweep_{name}.json"));
         replace_file(&path, (serde_json::to_string_pretty(&all)? + "\n").as_bytes())
             .with_context(|| path.display().to_string())?;
-        println!("{}", path.display());
+        print(path.display())?;
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ mod symmetric;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, Parameters, State};
+use hebbian_training::{Generator, Invalid, Parameters, State, fits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -259,6 +259,7 @@ impl Rule for Foldiak {
     fn new(config: FoldiakConfig, inputs: usize, generator: &mut Generator, device: &Device) -> Result<Self> {
         config.validate()?;
         check_inputs(inputs)?;
+        fits(&[config.units, config.units], size_of::<f32>())?;
         let (shape, scale) = ((config.units, inputs), config.init_scale);
         let weights = match config.init {
             Init::Uniform => generator.uniform(shape, 0.0, scale, device)?,

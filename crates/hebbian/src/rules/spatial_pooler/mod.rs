@@ -52,7 +52,7 @@ use std::fmt::Debug;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::Module;
-use hebbian_training::{Generator, Invalid, Parameters, State};
+use hebbian_training::{Generator, Invalid, Parameters, State, fits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -313,6 +313,7 @@ impl Rule for SpatialPooler {
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
+        fits(&[config.units, inputs], size_of::<f32>())?;
         if let Some(expected) = config.pool.inputs().filter(|&expected| expected != inputs) {
             bail!("the pools are for images of {expected} inputs, the data has {inputs}");
         }

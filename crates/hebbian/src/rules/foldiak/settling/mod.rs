@@ -26,7 +26,7 @@ pub enum Settling {
         #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
         time_step: f64,
         /// The most steps that are made.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1_000_000))]
         iterations: usize,
         /// A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps.
         #[schemars(range(min = 0.0))]
