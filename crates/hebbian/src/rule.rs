@@ -46,9 +46,9 @@ pub trait LearningRule: Module + Any + Send + Sync {
         Ok(())
     }
 
-    /// Called before the first step of each epoch with the inputs of [`prepare`](Self::prepare); `epoch` counts from 0. A training that
-    /// is resumed in the middle of an epoch calls it again, and then [`restore`](Self::restore) with the state from before the
-    /// call: what a step needs is saved, or set up here.
+    /// Called before the first step of each epoch with the inputs of [`prepare`](Self::prepare); `epoch` counts from 0. A
+    /// training that is resumed in the middle of an epoch calls it again, and then [`restore`](Self::restore) with the state
+    /// from before the call: what a step needs is saved, or set up here.
     fn begin_epoch(&mut self, _epoch: usize, _inputs: &Tensor) -> Result<()> {
         Ok(())
     }
