@@ -17,7 +17,7 @@ pub fn tell(line: impl Display) {
 /// Prints lines on the standard output.
 ///
 /// # Errors
-/// [`Unprinted`] if it is closed or full.
+/// If it is closed or full.
 pub fn print(lines: impl Display) -> Result<()> {
     let text: String = lines.to_string().split('\n').map(|line| escaped(line) + "\n").collect();
     let mut out = io::stdout().lock();

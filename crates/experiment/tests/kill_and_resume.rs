@@ -127,14 +127,16 @@ fn run(out: &Path, resume: bool, killed_after: usize) -> Result<()> {
 struct Left {
     film: Vec<u8>,
     checkpoint: Vec<u8>,
-    /// The lines of its metrics, without seconds.
+    /// The lines of its metrics, without seconds and the checksums, which are of them too.
     lines: Vec<Map<String, Value>>,
 }
 
 fn left(out: &Path) -> Result<Left> {
     let lines = fs::read_to_string(out.join("metrics.jsonl"))?;
     let mut lines = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Map<_, _>>, _>>()?;
-    lines.iter_mut().for_each(|line| drop(line.remove("seconds")));
+    lines
+        .iter_mut()
+        .for_each(|line| line.retain(|name, _| !["seconds", "checksum"].contains(&name.as_str())));
     let checkpoint = fs::read(out.join("checkpoint.safetensors"))?;
     Ok(Left { film: fs::read(out.join("film.gif"))?, checkpoint, lines })
 }
