@@ -100,13 +100,24 @@ fn a_second_run_in_a_folder_is_refused_and_the_first_goes_on() -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
+/// The program of `command`, which takes signals even if these tests were started to ignore them, as in the background of a
+/// shell.
+#[cfg(target_os = "linux")]
+fn with_default_signals(command: &Command) -> Command {
+    let mut wrapped = Command::new("env");
+    wrapped.arg("--default-signal=INT,TERM,HUP").arg(command.get_program());
+    wrapped
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn signals_end_a_run_with_a_checkpoint_and_a_line_that_says_how_to_go_on() -> Result<()> {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("run");
-        let first = LONG.start(&out)?;
+        let mut command = with_default_signals(&LONG.command());
+        command.args(LONG.small).arg("--out").arg(&out);
+        let first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         while !out.join("checkpoint.safetensors").exists() {
             std::thread::yield_now();
         }
