@@ -66,7 +66,7 @@ struct EncodingSettings {
 struct UnlearnedSettings {
     /// Exponent of their rectified responses; features.power if not given.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    power: Option<f64>,
+    exponent: Option<f64>,
     /// Adam's step size of their readout; readout.learning_rate if not given.
     #[schemars(extend("exclusiveMinimum" = 0))]
     learning_rate: Option<f64>,
@@ -76,7 +76,7 @@ struct UnlearnedSettings {
 
 impl UnlearnedSettings {
     fn features(&self, learned: &FeaturesConfig) -> FeaturesConfig {
-        FeaturesConfig { power: self.power.unwrap_or(learned.power), ..learned.clone() }
+        FeaturesConfig { power: self.exponent.unwrap_or(learned.power), ..learned.clone() }
     }
 
     fn readout(&self, learned: &DescentConfig) -> DescentConfig {
