@@ -77,7 +77,7 @@ impl Panels {
         let mut output = self.output(rows)?;
         let panels = self.values.par_chunks_exact(self.inputs.max(1));
         panels.zip(stripes(&mut output, self.units)).for_each(|(panel, stripes)| {
-            multiply(&*panel, rows, stripes);
+            multiply(panel, rows, stripes);
         });
         self.tensor(output, rows)
     }
