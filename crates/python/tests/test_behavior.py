@@ -163,7 +163,9 @@ def test_learning_takes_no_copy_of_the_samples():
 
 
 INTERRUPTED = """
+import signal
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # even where these tests were started to ignore it
 from hebbian import SoftHebb
 X = np.random.default_rng(0).random((1000, 50)).astype(np.float32)
 layer = SoftHebb(units=5, random_state=0).fit(X)
@@ -182,7 +184,10 @@ def test_an_interruption_ends_a_fit_and_changes_nothing():
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "begins\n"
         run.send_signal(signal.SIGINT)
-        said, _ = run.communicate(timeout=60)
+        try:
+            said, _ = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert (said, run.returncode) == ("ended\n", 0)
 
 
