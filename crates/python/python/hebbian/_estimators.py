@@ -402,7 +402,7 @@ class Foldiak(Learner):
     settling_time_step : float, default=0.1
         Length of a step. Allowed: a number above 0, at most 1. Only where settling is equilibrium.
     settling_iterations : int, default=200
-        The most steps that are made. Allowed: at least 1. Only where settling is equilibrium.
+        The most steps that are made. Allowed: 1 to 1000000. Only where settling is equilibrium.
     settling_tolerance : float, default=0.0
         A pattern has settled after a step in which all of |dy/dt| are below this; 0 makes all steps. Allowed: a
         number of at least 0. Only where settling is equilibrium.
