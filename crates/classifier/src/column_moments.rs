@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Storage, Tensor};
 use multiversion::multiversion;
 
-use crate::input_layer::sum_rows;
+use crate::input_layer::mean_rows;
 use crate::rows::place;
 
 /// Mean and variance, not corrected for the batch's size, of each column of a batch `(batch, columns)` f32.
@@ -30,9 +30,8 @@ pub(crate) fn column_moments(batch: &Tensor) -> Result<[Tensor; 2]> {
 }
 
 fn by_graph(batch: &Tensor) -> Result<[Tensor; 2]> {
-    let average = |rows: &Tensor| sum_rows(rows)? / rows.dim(0)? as f64;
-    let mean = average(batch)?;
-    let variance = average(&batch.broadcast_sub(&mean)?.sqr()?)?;
+    let mean = mean_rows(batch)?;
+    let variance = mean_rows(&batch.broadcast_sub(&mean)?.sqr()?)?;
     Ok([mean, variance])
 }
 

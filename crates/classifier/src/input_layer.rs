@@ -113,6 +113,11 @@ pub(crate) fn sum_rows(matrix: &Tensor) -> Result<Tensor> {
     ones.matmul(matrix)?.squeeze(0)
 }
 
+/// The mean over the first dimension.
+pub(crate) fn mean_rows(matrix: &Tensor) -> Result<Tensor> {
+    sum_rows(matrix)? / matrix.dim(0)? as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,8 +27,8 @@ pub(crate) struct FilmRecorder {
 }
 
 impl FilmRecorder {
-    /// Goes on with the film of the run `run` at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it is;
-    /// `image` is the height and width of a receptive field.
+    /// Goes on with the film of the run `run` at `path` where `done` of `steps` are behind, or begins with a frame of `rule` as it
+    /// is; `image` is the height and width of a receptive field.
     pub(crate) fn begin<R: LearningRule>(
         (path, run): (PathBuf, &str),
         image: (usize, usize),

@@ -12,7 +12,7 @@ const SPARSE: usize = 3;
 /// Samples that show whether listing the others is worth a try.
 const PROBE: usize = 8;
 
-/// Inputs a tile. A tile of a panel stays in the first cache while all samples pass over it.
+/// Inputs per tile. A tile of a panel stays in the first cache while all samples pass over it.
 pub(crate) const TILE: usize = 56;
 
 /// The entries of a batch `(batch, inputs)` that are not zero.
@@ -22,7 +22,7 @@ pub struct SparseRows {
     inputs: usize,
     /// Tile by tile, from `tile * samples * TILE` on: the entries of all samples, one after the other.
     entries: Vec<Entry>,
-    /// Where each sample's entries begin among those of the tile, `samples + 1` a tile.
+    /// Where each sample's entries begin among those of the tile, `samples + 1` per tile.
     bounds: Vec<u32>,
 }
 

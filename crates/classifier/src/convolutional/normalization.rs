@@ -11,7 +11,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
-use crate::input_layer::sum_rows;
+use crate::input_layer::mean_rows;
 
 /// Weight of the newest batch in the running means.
 const MOMENTUM: f64 = 0.1;
@@ -55,9 +55,9 @@ impl Normalization {
         if count < 2 {
             bail!("inputs: one value per channel has no variance; allowed: at least two in a batch");
         }
-        let mean = average(&values)?;
+        let mean = mean_rows(&values)?;
         let centered = values.broadcast_sub(&mean.unsqueeze(0)?)?;
-        let variance = average(&centered.sqr()?)?;
+        let variance = mean_rows(&centered.sqr()?)?;
         let scale = scale(&variance)?.unsqueeze(0)?;
         follow(&self.mean, &mean)?;
         follow(&self.variance, &(variance * (count as f64 / (count - 1) as f64))?)?;
@@ -70,15 +70,11 @@ impl Normalized {
     pub fn descend(&self, gradient: &Tensor) -> Result<Tensor> {
         let rows = |images: &Tensor| images.reshape(((), self.scale.dim(1)?));
         let (values, above) = (rows(&self.values)?, rows(gradient)?);
-        let mean = average(&above)?.unsqueeze(0)?;
-        let along = average(&(&above * &values)?)?.unsqueeze(0)?;
+        let mean = mean_rows(&above)?.unsqueeze(0)?;
+        let along = mean_rows(&(&above * &values)?)?.unsqueeze(0)?;
         let across = (above.broadcast_sub(&mean)? - values.broadcast_mul(&along)?)?;
         across.broadcast_mul(&self.scale)?.reshape(gradient.shape())
     }
-}
-
-fn average(rows: &Tensor) -> Result<Tensor> {
-    sum_rows(rows)? / rows.dim(0)? as f64
 }
 
 fn scale(variance: &Tensor) -> Result<Tensor> {
